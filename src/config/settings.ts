@@ -1,0 +1,173 @@
+/**
+ * The settings of a deployment, as every other part reads them: defaults filled in, secrets read, URLs derived.
+ *
+ * Owns: the shape after loading. `schema.ts` owns what a file may say, `load.ts` the way from one to the other.
+ */
+
+/** A key that seals and opens what is secret at rest. The first of a list seals; all open. */
+export interface SealingKey {
+  id: string
+  secret: string
+  /** A published development key: refused wherever `publicUrl` is not loopback. */
+  development: boolean
+}
+
+export interface Settings {
+  /** Where people and apps reach the server; no trailing slash. */
+  publicUrl: string
+  listen: { host: string; port: number }
+  /** CIDR blocks of the proxies whose X-Forwarded-For is believed. */
+  trustedProxies: string[]
+  database: { url: string }
+  sealingKeys: SealingKey[]
+  log: { level: 'trace' | 'debug' | 'info' | 'warn' | 'error' }
+  audit: {
+    /** Name of this node in the audit chain; default: the host's name. */
+    node: string
+    /** A file that gets every audit entry as a JSON line, or null. */
+    stream: string | null
+  }
+  mail: {
+    from: string
+    /** `smtp://` or `smtps://`; null keeps letters on a page of the development server. */
+    smtpUrl: string | null
+  }
+  session: { idleMinutes: number; absoluteHours: number }
+  signIn: {
+    /** Failures of one account from one address within the window, before it must wait. */
+    failuresPerAccountAndAddress: number
+    /** Failures from one address, over all accounts. */
+    failuresPerAddress: number
+    windowMinutes: number
+  }
+  tokens: { accessTokenMinutes: number; refreshTokenDays: number; idTokenOnRefresh: boolean }
+  consent: {
+    /** How long a connection with offline access lasts, in days (90 or more: R8). */
+    offlineDays: number
+    /** How long a connection without offline access is honoured. */
+    onceMinutes: number
+  }
+  plans: Plan[]
+}
+
+export interface Plan {
+  id: string
+  name: string
+  languages: string[]
+  /** BCP 47; the first of `languages`. */
+  defaultLanguage: string
+  brand: {
+    /** CSS colour of buttons and links; contrast with white is checked at load. */
+    color: string
+    /** URL of a logo on the plan's own site or under /assets, or null. */
+    logoUrl: string | null
+  }
+  contacts: {
+    /** The service desk that error and sign-in pages name. */
+    serviceDesk: { name: string; phone: string; hours: string | null; email: string | null }
+    website: string | null
+    /** Where developers write to. */
+    developerEmail: string | null
+    /** The plan's page on choosing apps and protecting one's data (42 CFR 422.119(g)). */
+    educationUrl: string | null
+  }
+  environments: Environment[]
+}
+
+/** Plan x environment: one issuer. */
+export interface Environment {
+  /** `{plan}/{environment}`: the issuer's id in storage and logs. */
+  id: string
+  name: string
+  plan: Plan
+  /** The issuer's URL, byte for byte as in `iss`; no trailing slash. */
+  issuer: string
+  /** True where synthetic members and the FHIR server of ours live. */
+  sandbox: boolean
+  /** `http://localhost` redirects are allowed at sandboxes only (R12). */
+  endpoints: Endpoints
+  apis: Api[]
+  demonstration: Demonstration | null
+}
+
+/** Absolute paths on the issuer's host (R41). `path` is what discovery names; every alias answers too. */
+export interface Endpoints {
+  authorization: { path: string; aliases: string[] }
+  token: { path: string; aliases: string[] }
+  introspection: { path: string; aliases: string[] }
+  revocation: { path: string; aliases: string[] }
+  userinfo: { path: string; aliases: string[] }
+  jwks: { path: string; aliases: string[] }
+}
+
+/** Something that tokens of this issuer open (R42). */
+export interface Api {
+  id: string
+  name: string
+  /** The FHIR base, as in the JWT's `aud`; no trailing slash. */
+  baseUrl: string
+  /** Other spellings of the base that `aud` may have. */
+  aliases: string[]
+  /** True: served by src/sandbox under `baseUrl`. */
+  sandbox: boolean
+  /** Resource types whose `patient/` scopes exist. */
+  resources: string[]
+  /** In-order subset of `cruds` that the API offers. */
+  interactions: string
+  /** Is an authorization request without `aud` refused (R6)? */
+  audienceRequired: boolean
+  tokenProfile: TokenProfile
+}
+
+/** What the access token looks like, to fit verifiers that exist (R42). */
+export interface TokenProfile {
+  algorithm: 'ES256' | 'RS256'
+  typ: 'at+jwt' | 'JWT'
+  scopeClaim: 'scope' | 'scp'
+  scopeFormat: 'string' | 'array'
+  /** Claim names that repeat the patient's id, beside `patient` and `patient_id` (R3). */
+  patientAliases: string[]
+  /** Extra claims with fixed values, for instance a contract number. */
+  claims: Record<string, string>
+}
+
+/** Records upserted at every start, refused wherever `publicUrl` is not loopback. */
+export interface Demonstration {
+  apps: DemonstrationApp[]
+  members: DemonstrationMember[]
+}
+
+export interface DemonstrationApp {
+  clientId: string
+  name: string
+  kind: 'public' | 'confidential' | 'resource-server'
+  secret: string | null
+  developer: string
+  website: string | null
+  privacyPolicyUrl: string | null
+  redirectUris: string[]
+  /** Null: every scope that the issuer lists. */
+  scopes: string[] | null
+}
+
+export interface DemonstrationMember {
+  username: string
+  password: string
+  name: string
+  email: string | null
+  language: string | null
+  /** Own records: FHIR ids of patients. Empty: no coverage. */
+  patients: DemonstrationPatient[]
+  delegations: (DemonstrationPatient & {
+    basis: 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
+    relatedPerson: string
+    endsAt: string | null
+  })[]
+}
+
+export interface DemonstrationPatient {
+  fhirId: string
+  name: string
+  birthDate: string | null
+  coverageLabel: string | null
+}

@@ -1,0 +1,305 @@
+/**
+ * The rows of the durable store, as Kysely sees them. Portable columns only: text ids (UUIDv7), integer milliseconds,
+ * 0 or 1, JSON text. Every row that belongs to an issuer or a plan carries it: an issuer's id is `{plan}/{environment}`.
+ */
+/** Milliseconds since the epoch. */
+type Millis = number
+/** 0 or 1. */
+type Flag = number
+/** JSON as text; a payload carries its version as `v`. */
+type Json = string
+
+/** A legal person or an individual that registers apps (R15). */
+export interface OrganizationRow {
+  id: string
+  plan: string
+  kind: 'organization' | 'individual'
+  name: string
+  website: string | null
+  created_at: Millis
+}
+
+/** An app as people know it; its credentials are one per issuer. */
+export interface AppRow {
+  id: string
+  plan: string
+  organization_id: string
+  name: string
+  website: string | null
+  privacy_policy_url: string | null
+  terms_url: string | null
+  support_email: string | null
+  created_at: Millis
+}
+
+/** What an app holds at one issuer: the OAuth client. */
+export interface CredentialRow {
+  id: string
+  issuer: string
+  client_id: string
+  app_id: string
+  /** `public` and `confidential` clients ask members; a `resource-server` only introspects. */
+  kind: 'public' | 'confidential' | 'resource-server'
+  status: 'active' | 'suspended'
+  /** JSON array of redirect URIs, exact but for the port of loopback ones. */
+  redirect_uris: Json
+  /** JSON array of scopes that may be asked for, or null: every scope that the issuer's APIs have. */
+  scopes: Json | null
+  /** JSON array of API ids that this credential was approved for (R42). */
+  apis: Json
+  created_at: Millis
+  updated_at: Millis
+}
+
+/** A client secret, hashed. Several may be valid at once, so that rotation overlaps (R15). */
+export interface CredentialSecretRow {
+  id: string
+  credential_id: string
+  /** `sha256:{base64url}`: secrets have high entropy. */
+  hash: string
+  created_at: Millis
+  expires_at: Millis | null
+}
+
+/** A person who signs in at an issuer's directory. */
+export interface MemberRow {
+  id: string
+  issuer: string
+  /** Lower case, NFKC. */
+  username: string
+  /** Shown to the member only: "Maria Alvarez". */
+  name: string
+  email: string | null
+  locale: string | null
+  password_hash: string | null
+  /** Public, opaque, stable per plan: the `sub` of tokens. */
+  subject: string
+  status: 'active' | 'locked'
+  created_at: Millis
+  updated_at: Millis
+}
+
+/** A record at a FHIR server that members may share. */
+export interface PatientRow {
+  id: string
+  issuer: string
+  /** The bare FHIR id: what tokens call `patient`. */
+  fhir_id: string
+  name: string
+  birth_date: string | null
+  /** What tells two own records of one person apart: line of business, dates (R33). */
+  coverage_label: string | null
+  created_at: Millis
+}
+
+/** The member's own record (R44); a person may have several. */
+export interface OwnRecordRow {
+  id: string
+  issuer: string
+  member_id: string
+  patient_id: string
+  created_at: Millis
+}
+
+/** A member who acts for a patient: why, from when, until when (R34). */
+export interface DelegationRow {
+  id: string
+  issuer: string
+  member_id: string
+  patient_id: string
+  basis: 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
+  /** The FHIR id of the RelatedPerson for (member, patient): `fhirUser` (R32). */
+  related_person: string
+  /** JSON array of scopes that this delegate can never share, or null. */
+  mask: Json | null
+  starts_at: Millis
+  ends_at: Millis | null
+  created_at: Millis
+}
+
+/** Member x patient x app. It groups the engine's grants, one per authorization. */
+export interface ConnectionRow {
+  id: string
+  issuer: string
+  member_id: string
+  patient_id: string
+  app_id: string
+  created_at: Millis
+  last_used_at: Millis | null
+  ended_at: Millis | null
+  end_reason: string | null
+}
+
+/** One authorization: the engine's grant, with the context that its tokens carry. */
+export interface GrantRow {
+  /** The engine's grant id; public, the handle of introspection and the revocation feed. */
+  id: string
+  issuer: string
+  client_id: string
+  /** Null until the member has decided and the connection is recorded; no token is issued before. */
+  connection_id: string | null
+  member_id: string
+  patient_id: string | null
+  /** Everything that was granted, `openid fhirUser launch/patient offline_access` too. */
+  scope: string
+  /** What tokens say: `{v, patient, fhirUser, api}`. */
+  context: Json | null
+  /** The engine's own payload. */
+  payload: Json
+  expires_at: Millis
+  created_at: Millis
+  ended_at: Millis | null
+  /** R9's sub-code: `revoked_by_member`, `authority_ended`, `app_suspended`, `token_reused`, `code_reused`, `replaced`, `revoked_by_app`, `expired`. */
+  end_reason: string | null
+}
+
+/** What a member was shown and decided (R35): the consent record behind a grant, or a refusal. */
+export interface ConsentRow {
+  id: string
+  issuer: string
+  member_id: string
+  patient_id: string
+  app_id: string
+  grant_id: string | null
+  decision: 'shared' | 'denied'
+  requested_scope: string
+  granted_scope: string | null
+  /** SHA-256 of the text that the page showed. */
+  text_hash: string
+  language: string
+  ends_at: Millis | null
+  decided_at: Millis
+}
+
+/** A refresh token of a family. The family is the grant; siblings share a generation. The token itself is never stored. */
+export interface RefreshTokenRow {
+  /** SHA-256 of the token. */
+  token_hash: string
+  issuer: string
+  grant_id: string
+  generation: number
+  /** The engine's payload, without the token. */
+  payload: Json
+  expires_at: Millis
+  created_at: Millis
+  /** First use; the grace for a lost answer runs from here. */
+  used_at: Millis | null
+  /** How often it was honoured. */
+  uses: number
+  /** Set when a sibling was used first. */
+  killed_at: Millis | null
+}
+
+/** The audit trail (R35): append-only, hash-chained per writer. */
+export interface AuditRow {
+  writer: string
+  sequence: number
+  time: Millis
+  plan: string | null
+  issuer: string | null
+  type: string
+  outcome: 'success' | 'refused' | 'fault'
+  /** `member:{id}`, `client:{client_id}`, `staff:{id}`, `system` or `anonymous`. */
+  actor: string
+  member_id: string | null
+  patient_id: string | null
+  app_id: string | null
+  grant_id: string | null
+  request_id: string | null
+  details: Json
+  previous_hash: string
+  hash: string
+}
+
+/** A key that signs tokens, sealed at rest. */
+export interface SigningKeyRow {
+  kid: string
+  issuer: string
+  algorithm: 'ES256' | 'RS256'
+  /** The private JWK, sealed. */
+  sealed_jwk: string
+  state: 'next' | 'current' | 'retired'
+  created_at: Millis
+  retired_at: Millis | null
+}
+
+/** Other secrets of ours, made at first start and sealed at rest: cookie keys, CSRF keys, the MAC key of refresh tokens. */
+export interface SealedSecretRow {
+  /** For instance `cookies`. */
+  purpose: string
+  issuer: string
+  id: string
+  sealed_value: string
+  created_at: Millis
+}
+
+/** A leased unit of background work. */
+export interface JobRow {
+  id: string
+  kind: string
+  /** At most one waiting job has a given key; null for no such rule. */
+  unique_key: string | null
+  payload: Json
+  run_at: Millis
+  attempts: number
+  leased_by: string | null
+  leased_until: Millis | null
+  last_error: string | null
+}
+
+/** A letter to a member or developer. */
+export interface LetterRow {
+  id: string
+  plan: string
+  issuer: string | null
+  recipient: string
+  subject: string
+  body: string
+  language: string
+  created_at: Millis
+  sent_at: Millis | null
+}
+
+/** The short-lived contract's records, where no Redis is set. */
+export interface ShortLivedRow {
+  issuer: string
+  kind: string
+  key: string
+  value: Json
+  expires_at: Millis
+  used_at: Millis | null
+  uid: string | null
+  grant_id: string | null
+  member_id: string | null
+}
+
+/** The short-lived contract's counters. */
+export interface CounterRow {
+  issuer: string
+  kind: string
+  key: string
+  count: number
+  expires_at: Millis
+}
+
+export interface Tables {
+  organizations: OrganizationRow
+  apps: AppRow
+  credentials: CredentialRow
+  credential_secrets: CredentialSecretRow
+  members: MemberRow
+  patients: PatientRow
+  own_records: OwnRecordRow
+  delegations: DelegationRow
+  connections: ConnectionRow
+  grants: GrantRow
+  consents: ConsentRow
+  refresh_tokens: RefreshTokenRow
+  audit: AuditRow
+  signing_keys: SigningKeyRow
+  sealed_secrets: SealedSecretRow
+  jobs: JobRow
+  letters: LetterRow
+  short_lived: ShortLivedRow
+  counters: CounterRow
+}
