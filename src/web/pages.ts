@@ -1,0 +1,195 @@
+/**
+ * What each page is handed: one typed object per view, read by both the code that fills it and the view that shows it.
+ *
+ * Owns: the shape of every page. Does not own: words (views/locales), rendering (views.ts), or where the data comes from.
+ * A form's page carries `csrf`, made by `forms.csrfToken` for the same action name that its route checks.
+ */
+import type { Plan } from '../config/settings.ts'
+
+/** What every page knows; `renderPage` fills it in from the request. */
+export interface Common {
+  /** BCP 47. */
+  language: string
+  /** Every offered language; `href` is null on the current one and where switching would lose what was typed. */
+  languages: { code: string; label: string; href: string | null }[]
+  plan: Plan | null
+  /** Shown as the reference id on error pages. */
+  requestId: string
+}
+
+/** An app as the member sees it. */
+export interface AppFace {
+  name: string
+  developer: string
+  website: string | null
+  privacyPolicyUrl: string | null
+}
+
+/** Why a member may share a record: their own, or the basis of a delegation. */
+export type Relation = 'self' | 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
+
+export interface SignInPage {
+  /** Who asked, or null when the member came on their own. */
+  app: AppFace | null
+  action: string
+  /** Where "Cancel and return to {app}" posts to, or null. */
+  cancelAction: string | null
+  csrf: string
+  /** What was typed before, '' at first. */
+  username: string
+  fault: null | 'refused' | 'throttled'
+  /** Minutes to wait; used with `throttled`. */
+  waitMinutes: number | null
+  /** Sandbox only: members to try, with their password. Null wherever members are real. */
+  hint: { usernames: string[]; password: string } | null
+}
+
+export interface PatientPage {
+  memberName: string
+  app: AppFace
+  choices: {
+    /** Goes back in the field `patient`. */
+    value: string
+    name: string
+    /** ISO date. */
+    birthDate: string | null
+    coverageLabel: string | null
+    relation: Relation
+    /** Milliseconds: when the delegation ends, if it does. */
+    endsAt: number | null
+    /** The last choice, if any. */
+    checked: boolean
+  }[]
+  fault: null | 'choose-one'
+  action: string
+  denyAction: string
+  switchAction: string
+  csrf: string
+}
+
+/** One group of records; `key` is one of src/smart/scope-words.ts. */
+export interface ConsentBundle {
+  key: string
+  resources: ConsentResource[]
+}
+
+export interface ConsentResource {
+  /** FHIR resource type: the value of a checkbox named `resource`. */
+  type: string
+  checked: boolean
+  /** Words for what a granular scope narrows the type to, each shown as it is; empty: all of the type. */
+  details: string[]
+}
+
+export interface ConsentPage {
+  memberName: string
+  patient: { name: string; relation: Relation }
+  app: AppFace
+  bundles: ConsentBundle[]
+  /** The app asked for every kind of record: says so, future kinds too (R26). */
+  wildcard: boolean
+  /** The app learns who the member is (`openid`, `fhirUser`). */
+  identity: boolean
+  /** Field `offline` = `yes` when ticked; `endsAt` in milliseconds. Null: not asked for. */
+  offline: null | { checked: boolean; endsAt: number }
+  /** Milliseconds: until when access lasts without offline access. */
+  onceUntil: number
+  /** Where the member can stop sharing, beside the service desk's phone; null: phone only. */
+  stopUrl: string | null
+  fault: null | 'nothing-selected'
+  action: string
+  denyAction: string
+  switchAction: string
+  csrf: string
+}
+
+export interface NoCoveragePage {
+  memberName: string
+  app: AppFace
+  /** Posts back to the app with `access_denied`. */
+  action: string
+  switchAction: string
+  csrf: string
+}
+
+export interface SignOutPage {
+  /** Null: nobody is signed in. */
+  memberName: string | null
+  action: string
+  csrf: string
+}
+
+export type SignedOutPage = Record<never, never>
+
+/** A page with a link on it, for redirects that `form-action` cannot admit. */
+export interface ReturnPage {
+  app: AppFace
+  href: string
+}
+
+export interface ErrorPage {
+  code: string
+  status: number
+  reference: string
+  title: string
+  text: string
+  /** What the person can do now. */
+  next: string
+  /** Every fault of an input that was handed in. */
+  faults: { path: string; message: string }[]
+}
+
+export interface HomePage {
+  /** The demonstration app, if one is served. */
+  demoUrl: string | null
+  plans: {
+    id: string
+    name: string
+    environments: {
+      id: string
+      name: string
+      issuer: string
+      sandbox: boolean
+      discovery: { kind: 'openid' | 'oauth' | 'smart'; url: string }[]
+      fhirBases: { name: string; url: string }[]
+      lettersUrl: string | null
+      signOutUrl: string | null
+      demonstration: null | {
+        members: {
+          username: string
+          password: string
+          name: string
+          /** The member has a record of their own. */
+          own: boolean
+          /** Names of the people they act for. */
+          actsFor: string[]
+        }[]
+        apps: {
+          clientId: string
+          name: string
+          kind: 'public' | 'confidential' | 'resource-server'
+          secret: string | null
+          redirectUris: string[]
+        }[]
+      }
+    }[]
+  }[]
+}
+
+export interface LettersPage {
+  letters: { recipient: string; subject: string; body: string /** Milliseconds. */; createdAt: number }[]
+}
+
+/** Every view and its page. */
+export interface Pages {
+  'interaction/sign-in': SignInPage
+  'interaction/patient': PatientPage
+  'interaction/consent': ConsentPage
+  'interaction/no-coverage': NoCoveragePage
+  'interaction/return': ReturnPage
+  'members/sign-out': SignOutPage
+  'members/signed-out': SignedOutPage
+  error: ErrorPage
+  home: HomePage
+  'sandbox/letters': LettersPage
+}
