@@ -1,0 +1,86 @@
+/**
+ * What an issuer says of itself to SMART apps.
+ *
+ * Owns: the SMART configuration (SMART App Launch 2.2, "Conformance") and the scopes that it lists. All of it is true (R1).
+ * Does not own: where it is served, or the OpenID and RFC 8414 documents (the engine's).
+ */
+import { spellScope } from './scope.ts'
+
+/** The capabilities of this release. A capability joins when a test exercises it, never before. */
+export const smartCapabilities: readonly string[] = [
+  'launch-standalone',
+  'client-public',
+  'client-confidential-symmetric',
+  'sso-openid-connect',
+  'context-standalone-patient',
+  'permission-offline',
+  'permission-patient',
+  'permission-v1',
+  'permission-v2',
+]
+
+/** All endpoints are absolute URLs. */
+export interface SmartEndpoints {
+  authorization: string
+  token: string
+  introspection: string
+  revocation: string
+  userinfo?: string
+  jwks: string
+}
+
+export interface SmartConfigurationInput {
+  issuer: string
+  endpoints: SmartEndpoints
+  scopes: readonly string[]
+  /** Default: `smartCapabilities`. */
+  capabilities?: readonly string[]
+  /** Default: `none`, `client_secret_basic` and `client_secret_post`. */
+  tokenEndpointAuthMethods?: readonly string[]
+  /** How client assertions may be signed; only with `private_key_jwt`. */
+  tokenEndpointAuthAlgorithms?: readonly string[]
+  /** Default `authorization_code` and `refresh_token`. */
+  grantTypes?: readonly string[]
+}
+
+/** The JSON of `/.well-known/smart-configuration`, also for export to a foreign FHIR server (R42). */
+export function smartConfiguration(input: SmartConfigurationInput): Record<string, unknown> {
+  const { endpoints } = input
+  return {
+    issuer: input.issuer,
+    jwks_uri: endpoints.jwks,
+    authorization_endpoint: endpoints.authorization,
+    token_endpoint: endpoints.token,
+    token_endpoint_auth_methods_supported: [
+      ...(input.tokenEndpointAuthMethods ?? ['none', 'client_secret_basic', 'client_secret_post']),
+    ],
+    ...(input.tokenEndpointAuthAlgorithms && {
+      token_endpoint_auth_signing_alg_values_supported: [...input.tokenEndpointAuthAlgorithms],
+    }),
+    grant_types_supported: [...(input.grantTypes ?? ['authorization_code', 'refresh_token'])],
+    scopes_supported: [...input.scopes],
+    response_types_supported: ['code'],
+    introspection_endpoint: endpoints.introspection,
+    revocation_endpoint: endpoints.revocation,
+    ...(endpoints.userinfo && { userinfo_endpoint: endpoints.userinfo }),
+    code_challenge_methods_supported: ['S256'],
+    capabilities: [...(input.capabilities ?? smartCapabilities)],
+  }
+}
+
+/**
+ * The scopes that an API's apps may ask for: identity and launch, then wildcard and type by type, each in the
+ * spelling of version 2 and, where it can say the same, of version 1.
+ */
+export function scopesOf(api: { resources: readonly string[]; interactions: string }): string[] {
+  const resourceScopes = ['*', ...api.resources].flatMap((resource) =>
+    ['rs', 'cud'].flatMap((group) => {
+      const interactions = [...group].filter((letter) => api.interactions.includes(letter)).join('')
+      if (interactions === '') return []
+      return ([2, 1] as const).map(
+        (version) => spellScope({ context: 'patient', resource, interactions, version, query: [] }).text,
+      )
+    }),
+  )
+  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', ...resourceScopes])]
+}
