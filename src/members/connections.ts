@@ -1,0 +1,269 @@
+/**
+ * What members share with apps: connections, the grants in them, and the record of each decision.
+ *
+ * Owns: connections, consent records, the context of grants, and every way in which a grant ends (endings.ts).
+ * Does not own: who may share what (directory.ts), tokens and the engine's payload (oidc), or the words of letters.
+ * Hands to: oidc, which asks for the context and the standing of a grant whenever it issues, refreshes or introspects.
+ */
+import type { Transaction } from 'kysely'
+import type { Audit } from '../audit/audit.ts'
+import { LatchkeyError } from '../errors.ts'
+import type { Database } from '../storage/database.ts'
+import type { ConnectionRow, Tables } from '../storage/tables.ts'
+import { type PatientChoice, readChoices } from './directory.ts'
+import { createEndings, type Endings } from './endings.ts'
+import { type GrantContext, type GrantStanding, readContext, readStanding, type StoredContext } from './grants.ts'
+
+/** A letter in the plan's words; the caller wrote them. */
+export interface ConnectionLetter {
+  recipient: string
+  subject: string
+  body: string
+  language: string
+}
+
+/** Where letters are posted: the outbox of `ops`. */
+export interface Outbox {
+  post(trx: Transaction<Tables>, letter: ConnectionLetter & { plan: string; issuer: string | null }): Promise<void>
+}
+
+/** What a member decided, and what they had been shown. */
+export interface Decision {
+  issuer: string
+  plan: string
+  memberId: string
+  choice: PatientChoice
+  app: { id: string; clientId: string; name: string }
+  requestedScope: string
+  /** SHA-256 of the text that the page showed. */
+  textHash: string
+  language: string
+  requestId: string | null
+}
+
+export interface SharedDecision extends Decision {
+  /** The engine's grant, which its adapter has stored already. */
+  grantId: string
+  /** All of it, `openid fhirUser launch/patient offline_access` too. */
+  grantedScope: string
+  /** What tokens say beside the patient and the person, which come from `choice`. */
+  context: { api: string }
+  offline: boolean
+  /** When the grant ends, in milliseconds: the date that the member saw. */
+  endsAt: number
+  letter: ConnectionLetter | null
+}
+
+export interface Connections extends Endings {
+  /**
+   * Records that a member shared: consent, connection, grant, audit and letter, all or nothing. Throws `authority_ended`
+   * (403) when the record is no longer theirs to share, and `already_decided` (409) when the grant does not wait for
+   * this member's answer to this app: decided before, ended or unknown.
+   */
+  recordShared(decision: SharedDecision): Promise<{ connectionId: string; consentId: string }>
+  recordDenied(decision: Decision): Promise<{ consentId: string }>
+  /** Notes that the connection of a grant was used just now. */
+  touch(trx: Transaction<Tables> | null, grantId: string): Promise<void>
+  /** The connections of a member, the newest first. */
+  find(issuer: string, memberId: string): Promise<ConnectionRow[]>
+  /** What tokens of a grant say, and its standing now; undefined: no such grant, or not decided yet. */
+  grantContext(issuer: string, grantId: string): Promise<GrantContext | undefined>
+  /** May tokens of this grant be issued and honoured at `now` (milliseconds)? One query (R34). */
+  grantStatus(issuer: string, grantId: string, now: number): Promise<GrantStanding>
+}
+
+export interface ConnectionsDeps {
+  database: Database
+  audit: Audit
+  mail: Outbox
+  now: () => number
+  newId: () => string
+}
+
+export function createConnections({ database, audit, mail, now, newId }: ConnectionsDeps): Connections {
+  async function insertConsent(
+    trx: Transaction<Tables>,
+    decision: Decision,
+    shared: Pick<SharedDecision, 'grantId' | 'grantedScope' | 'endsAt'> | null,
+  ): Promise<string> {
+    const id = newId()
+    await trx
+      .insertInto('consents')
+      .values({
+        id,
+        issuer: decision.issuer,
+        member_id: decision.memberId,
+        patient_id: decision.choice.patientId,
+        app_id: decision.app.id,
+        grant_id: shared?.grantId ?? null,
+        decision: shared ? 'shared' : 'denied',
+        requested_scope: decision.requestedScope,
+        granted_scope: shared?.grantedScope ?? null,
+        text_hash: decision.textHash,
+        language: decision.language,
+        ends_at: shared?.endsAt ?? null,
+        decided_at: now(),
+      })
+      .execute()
+    return id
+  }
+
+  /** The open connection of member, patient and app; a new one where there is none. */
+  async function openConnection(trx: Transaction<Tables>, decision: Decision): Promise<string> {
+    const key = {
+      issuer: decision.issuer,
+      member_id: decision.memberId,
+      patient_id: decision.choice.patientId,
+      app_id: decision.app.id,
+    }
+    const open = await trx
+      .selectFrom('connections')
+      .select('id')
+      .where((eb) => eb.and(key))
+      .where('ended_at', 'is', null)
+      .orderBy('created_at')
+      .executeTakeFirst()
+    if (open) return open.id
+    const id = newId()
+    await trx
+      .insertInto('connections')
+      .values({ id, ...key, created_at: now(), last_used_at: null, ended_at: null, end_reason: null })
+      .execute()
+    return id
+  }
+
+  async function completeGrant(
+    trx: Transaction<Tables>,
+    decision: SharedDecision,
+    connectionId: string,
+  ): Promise<void> {
+    const context: StoredContext = {
+      v: 1,
+      patient: decision.choice.fhirId,
+      fhirUser: decision.choice.fhirUser,
+      api: decision.context.api,
+    }
+    const completed = await trx
+      .updateTable('grants')
+      .set({
+        connection_id: connectionId,
+        patient_id: decision.choice.patientId,
+        scope: decision.grantedScope,
+        context: JSON.stringify(context),
+        expires_at: decision.endsAt,
+      })
+      .where('id', '=', decision.grantId)
+      .where('issuer', '=', decision.issuer)
+      .where('member_id', '=', decision.memberId)
+      .where('client_id', '=', decision.app.clientId)
+      .where('connection_id', 'is', null)
+      .where('ended_at', 'is', null)
+      .executeTakeFirst()
+    if (completed.numUpdatedRows !== 1n) {
+      throw new LatchkeyError('already_decided', 409, {
+        detail: `grant ${decision.grantId} does not wait for an answer`,
+      })
+    }
+  }
+
+  /** The choice as it stands at this moment: what a page offered an hour ago may have ended since (R34). */
+  async function confirmChoice(trx: Transaction<Tables>, decision: Decision): Promise<void> {
+    const { issuer, memberId, choice } = decision
+    const [current] = await readChoices(trx, { issuer, memberId, patientId: choice.patientId, now: now() })
+    if (current?.fhirId !== choice.fhirId || current.fhirUser !== choice.fhirUser) {
+      throw new LatchkeyError('authority_ended', 403, { detail: `member ${memberId}, patient ${choice.patientId}` })
+    }
+  }
+
+  function auditOf(decision: Decision) {
+    return {
+      plan: decision.plan,
+      issuer: decision.issuer,
+      actor: `member:${decision.memberId}`,
+      memberId: decision.memberId,
+      patientId: decision.choice.patientId,
+      appId: decision.app.id,
+      requestId: decision.requestId ?? undefined,
+    }
+  }
+
+  function auditDetails(decision: Decision, consentId: string) {
+    return {
+      consentId,
+      clientId: decision.app.clientId,
+      relation: decision.choice.relation,
+      delegationId: decision.choice.delegationId,
+      requestedScope: decision.requestedScope,
+      textHash: decision.textHash,
+      language: decision.language,
+    }
+  }
+
+  return {
+    ...createEndings({ database, audit, now }),
+
+    async recordShared(decision) {
+      return database.transaction(async (trx) => {
+        await confirmChoice(trx, decision)
+        const connectionId = await openConnection(trx, decision)
+        await completeGrant(trx, decision, connectionId)
+        const consentId = await insertConsent(trx, decision, decision)
+        await audit.record(trx, {
+          ...auditOf(decision),
+          type: 'consent.shared',
+          grantId: decision.grantId,
+          details: {
+            ...auditDetails(decision, consentId),
+            connectionId,
+            grantedScope: decision.grantedScope,
+            offline: decision.offline,
+            endsAt: decision.endsAt,
+          },
+        })
+        if (decision.letter) await mail.post(trx, { ...decision.letter, plan: decision.plan, issuer: decision.issuer })
+        return { connectionId, consentId }
+      })
+    },
+
+    async recordDenied(decision) {
+      return database.transaction(async (trx) => {
+        const consentId = await insertConsent(trx, decision, null)
+        await audit.record(trx, {
+          ...auditOf(decision),
+          type: 'consent.denied',
+          details: auditDetails(decision, consentId),
+        })
+        return { consentId }
+      })
+    },
+
+    async touch(trx, grantId) {
+      const at = now()
+      await (trx ?? database.db)
+        .updateTable('connections')
+        .set({ last_used_at: at })
+        .where('id', 'in', (eb) =>
+          eb
+            .selectFrom('grants')
+            .select('grants.connection_id')
+            .where('grants.id', '=', grantId)
+            .$castTo<{ connection_id: string }>(),
+        )
+        .execute()
+    },
+
+    find: (issuer, memberId) =>
+      database.db
+        .selectFrom('connections')
+        .selectAll()
+        .where('issuer', '=', issuer)
+        .where('member_id', '=', memberId)
+        .orderBy('created_at', 'desc')
+        .orderBy('id', 'desc')
+        .execute(),
+
+    grantContext: (issuer, grantId) => readContext(database.db, { issuer, grantId, now: now() }),
+
+    grantStatus: (issuer, grantId, at) => readStanding(database.db, { issuer, grantId, now: at }),
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Every way in which what was shared comes to an end.
+ */
+import type { Transaction } from 'kysely'
+import type { Audit } from '../audit/audit.ts'
+import type { Database } from '../storage/database.ts'
+import type { Tables } from '../storage/tables.ts'
+import { delegationInForce } from './delegates.ts'
+import { type EndReason, readStanding } from './grants.ts'
+
+interface Ending {
+  issuer: string
+  reason: EndReason
+  /** `member:{id}`, `client:{client_id}`, `staff:{id}` or `system`. */
+  actor: string
+  requestId: string | null
+}
+
+export interface EndOfGrant extends Ending {
+  grantId: string
+}
+
+export interface EndOfConnection extends Ending {
+  connectionId: string
+}
+
+export interface EndOfSharing extends Ending {
+  memberId: string
+  patientId: string
+}
+
+export interface EndOfDelegation extends Omit<Ending, 'reason'> {
+  delegationId: string
+}
+
+export interface Endings {
+  /**
+   * Ends a grant, once: its refresh tokens go, the first reason stays, and the connection ends with its last live grant.
+   * True when this call ended it; false when it had ended before or does not exist at this issuer.
+   */
+  endGrant(trx: Transaction<Tables> | null, end: EndOfGrant): Promise<boolean>
+  /** Ends a connection and every grant in it. Returns the ids of the grants that this call ended. */
+  endConnection(trx: Transaction<Tables> | null, end: EndOfConnection): Promise<string[]>
+  /** Ends what a member shared of one patient, but for grants that another authority of theirs carries. Returns the ids of those ended. */
+  endGrantsOfDelegation(trx: Transaction<Tables> | null, end: EndOfSharing): Promise<string[]>
+  /** Ends a delegation now, and with it what rests on it (R34). Undefined: none in force by that id at this issuer. */
+  endDelegation(trx: Transaction<Tables> | null, end: EndOfDelegation): Promise<string[] | undefined>
+}
+
+export function createEndings(deps: { database: Database; audit: Audit; now: () => number }): Endings {
+  const { database, audit, now } = deps
+  const within = <T>(trx: Transaction<Tables> | null, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> =>
+    trx === null ? database.transaction(work) : work(trx)
+
+  async function endGrant(trx: Transaction<Tables>, end: EndOfGrant): Promise<boolean> {
+    const at = now()
+    // The condition and the change are one statement: of any number of callers exactly one ends the grant.
+    const ended = await trx
+      .updateTable('grants')
+      .set({ ended_at: at, end_reason: end.reason })
+      .where('id', '=', end.grantId)
+      .where('issuer', '=', end.issuer)
+      .where('ended_at', 'is', null)
+      .returning(['client_id', 'connection_id', 'member_id', 'patient_id'])
+      .executeTakeFirst()
+    if (!ended) return false
+    await trx
+      .deleteFrom('refresh_tokens')
+      .where('issuer', '=', end.issuer)
+      .where('grant_id', '=', end.grantId)
+      .execute()
+    const connection = ended.connection_id === null ? undefined : await closeIfEmpty(trx, ended.connection_id, end, at)
+    await audit.record(trx, {
+      type: 'grant.ended',
+      plan: end.issuer.slice(0, end.issuer.indexOf('/')),
+      issuer: end.issuer,
+      actor: end.actor,
+      memberId: ended.member_id,
+      patientId: ended.patient_id ?? undefined,
+      appId: connection?.appId,
+      grantId: end.grantId,
+      requestId: end.requestId ?? undefined,
+      details: {
+        reason: end.reason,
+        clientId: ended.client_id,
+        connectionId: ended.connection_id,
+        connectionEnded: connection?.ended ?? false,
+      },
+    })
+    return true
+  }
+
+  async function closeIfEmpty(trx: Transaction<Tables>, connectionId: string, end: Ending, at: number) {
+    const connection = await trx
+      .selectFrom('connections')
+      .select('app_id')
+      .where('id', '=', connectionId)
+      .where('issuer', '=', end.issuer)
+      .executeTakeFirstOrThrow()
+    const closed = await trx
+      .updateTable('connections')
+      .set({ ended_at: at, end_reason: end.reason })
+      .where('id', '=', connectionId)
+      .where('ended_at', 'is', null)
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('grants')
+              .select('grants.id')
+              .where('grants.connection_id', '=', connectionId)
+              .where('grants.ended_at', 'is', null)
+              .where('grants.expires_at', '>', at),
+          ),
+        ),
+      )
+      .executeTakeFirst()
+    return { appId: connection.app_id, ended: closed.numUpdatedRows > 0n }
+  }
+
+  async function endConnection(trx: Transaction<Tables>, end: EndOfConnection): Promise<string[]> {
+    const { connectionId, ...rest } = end
+    const ended: string[] = []
+    for (const grant of await openGrants(trx, end.issuer).where('connection_id', '=', connectionId).execute()) {
+      if (await endGrant(trx, { ...rest, grantId: grant.id })) ended.push(grant.id)
+    }
+    // One without an open grant is not reached by the loop.
+    await trx
+      .updateTable('connections')
+      .set({ ended_at: now(), end_reason: end.reason })
+      .where('id', '=', connectionId)
+      .where('issuer', '=', end.issuer)
+      .where('ended_at', 'is', null)
+      .execute()
+    return ended
+  }
+
+  function openGrants(trx: Transaction<Tables>, issuer: string) {
+    return trx.selectFrom('grants').select('id').where('issuer', '=', issuer).where('ended_at', 'is', null)
+  }
+
+  async function endGrantsOfDelegation(trx: Transaction<Tables>, end: EndOfSharing): Promise<string[]> {
+    const { memberId, patientId, ...rest } = end
+    const ended: string[] = []
+    const open = await openGrants(trx, end.issuer)
+      .where('member_id', '=', memberId)
+      .where('patient_id', '=', patientId)
+      .execute()
+    for (const { id: grantId } of open) {
+      const standing = await readStanding(trx, { issuer: end.issuer, grantId, now: now() })
+      if (standing === 'live' || standing.ended !== 'authority_ended') continue
+      if (await endGrant(trx, { ...rest, grantId })) ended.push(grantId)
+    }
+    return ended
+  }
+
+  async function endDelegation(trx: Transaction<Tables>, end: EndOfDelegation): Promise<string[] | undefined> {
+    const { delegationId, ...rest } = end
+    const row = await trx
+      .selectFrom('delegations')
+      .selectAll()
+      .where('id', '=', delegationId)
+      .where('issuer', '=', end.issuer)
+      .executeTakeFirst()
+    if (!row || !delegationInForce(row, now())) return undefined
+    await trx.updateTable('delegations').set({ ends_at: now() }).where('id', '=', delegationId).execute()
+    return endGrantsOfDelegation(trx, {
+      ...rest,
+      reason: 'authority_ended',
+      memberId: row.member_id,
+      patientId: row.patient_id,
+    })
+  }
+
+  return {
+    endGrant: (trx, end) => within(trx, (inner) => endGrant(inner, end)),
+    endConnection: (trx, end) => within(trx, (inner) => endConnection(inner, end)),
+    endGrantsOfDelegation: (trx, end) => within(trx, (inner) => endGrantsOfDelegation(inner, end)),
+    endDelegation: (trx, end) => within(trx, (inner) => endDelegation(inner, end)),
+  }
+}

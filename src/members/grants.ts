@@ -1,0 +1,130 @@
+/**
+ * Reading a grant: what its tokens say, and whether they may still say it.
+ */
+import type { ExpressionBuilder, Kysely } from 'kysely'
+import { Unavailable } from '../errors.ts'
+import type { GrantRow, Tables } from '../storage/tables.ts'
+
+/** R9's sub-codes: why a grant is over. */
+export type EndReason =
+  | 'revoked_by_member'
+  | 'authority_ended'
+  | 'app_suspended'
+  | 'token_reused'
+  | 'code_reused'
+  | 'replaced'
+  | 'revoked_by_app'
+  | 'expired'
+
+/** `undecided`: the engine made it and the member has not answered; no token may be issued. */
+export type GrantStanding = 'live' | { ended: EndReason | 'undecided' | 'not_found' }
+
+/** What a grant's tokens say. It was fixed when the member decided: a token never changes its patient (R33). */
+export interface GrantContext {
+  row: GrantRow
+  patientFhirId: string
+  /** The person who signed in, as a FHIR reference (R32). */
+  fhirUser: string
+  memberSubject: string
+  /** The id of the API that the tokens open. */
+  api: string
+  standing: GrantStanding
+}
+
+/** The stored form of a context, in `grants.context`. */
+export interface StoredContext {
+  v: 1
+  patient: string
+  fhirUser: string
+  api: string
+}
+
+type StandingColumns = Pick<GrantRow, 'connection_id' | 'expires_at' | 'end_reason' | 'ended_at'> & {
+  authority: number
+}
+
+/** The order is the answer's: what was decided first is told first, and the member's own act before the calendar's. */
+export function standingOf(row: StandingColumns, now: number): GrantStanding {
+  if (row.ended_at !== null) return { ended: (row.end_reason ?? 'expired') as EndReason }
+  if (row.connection_id === null) return { ended: 'undecided' }
+  if (row.expires_at <= now) return { ended: 'expired' }
+  if (row.authority === 0) return { ended: 'authority_ended' }
+  return 'live'
+}
+
+/**
+ * 1 where the member of the grant still owns the record, or acts for the patient under a delegation in force that began
+ * before the grant: a later delegation does not revive what was shared under one that ended (R34).
+ */
+function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
+  const owns = eb
+    .selectFrom('own_records as o')
+    .select('o.id')
+    .whereRef('o.issuer', '=', 'g.issuer')
+    .whereRef('o.member_id', '=', 'g.member_id')
+    .whereRef('o.patient_id', '=', 'g.patient_id')
+  const acts = eb
+    .selectFrom('delegations as d')
+    .select('d.id')
+    .whereRef('d.issuer', '=', 'g.issuer')
+    .whereRef('d.member_id', '=', 'g.member_id')
+    .whereRef('d.patient_id', '=', 'g.patient_id')
+    .whereRef('d.starts_at', '<=', 'g.created_at')
+    .where('d.starts_at', '<=', now)
+    .where((either) => either.or([either('d.ends_at', 'is', null), either('d.ends_at', '>', now)]))
+  return eb
+    .case()
+    .when(eb.or([eb.exists(owns), eb.exists(acts)]))
+    .then(1)
+    .else(0)
+    .end()
+}
+
+/** May tokens of this grant be issued and honoured at `now`? One query, on the hot path of refresh and introspection. */
+export async function readStanding(
+  db: Kysely<Tables>,
+  asked: { issuer: string; grantId: string; now: number },
+): Promise<GrantStanding> {
+  const row = await db
+    .selectFrom('grants as g')
+    .select(['g.connection_id', 'g.expires_at', 'g.ended_at', 'g.end_reason'])
+    .select((eb) => authority(eb, asked.now).as('authority'))
+    .where('g.id', '=', asked.grantId)
+    .where('g.issuer', '=', asked.issuer)
+    .executeTakeFirst()
+  return row ? standingOf(row, asked.now) : { ended: 'not_found' }
+}
+
+/** The context of a decided grant, ended or not. */
+export async function readContext(
+  db: Kysely<Tables>,
+  asked: { issuer: string; grantId: string; now: number },
+): Promise<GrantContext | undefined> {
+  const found = await db
+    .selectFrom('grants as g')
+    .innerJoin('members as m', (join) => join.onRef('m.id', '=', 'g.member_id').onRef('m.issuer', '=', 'g.issuer'))
+    .selectAll('g')
+    .select('m.subject as subject')
+    .select((eb) => authority(eb, asked.now).as('authority'))
+    .where('g.id', '=', asked.grantId)
+    .where('g.issuer', '=', asked.issuer)
+    .executeTakeFirst()
+  if (!found || found.context === null) return undefined
+  const { subject, authority: held, ...row } = found
+  const context = parseContext(found.context)
+  return {
+    row,
+    patientFhirId: context.patient,
+    fhirUser: context.fhirUser,
+    memberSubject: subject,
+    api: context.api,
+    standing: standingOf({ ...row, authority: held }, asked.now),
+  }
+}
+
+function parseContext(text: string): StoredContext {
+  const stored = JSON.parse(text) as StoredContext
+  // A newer server may have written it: better no token than one that leaves out what the newer one meant.
+  if (stored.v !== 1) throw new Unavailable(`a grant's context has version ${String(stored.v)}; this server reads 1`)
+  return stored
+}
