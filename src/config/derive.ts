@@ -1,0 +1,160 @@
+/** From a parsed file to settings: secrets read, URLs derived, placeholders filled in. */
+import { hostname } from 'node:os'
+import type { Fault } from '../errors.ts'
+import type {
+  ApiConfig,
+  Config,
+  DemonstrationConfig,
+  EndpointOption,
+  EnvironmentConfig,
+  SecretSource,
+} from './schema.ts'
+import type { Api, Demonstration, Endpoints, Environment, Plan, Settings } from './settings.ts'
+
+/** Gives the secret's text, or undefined after noting why it cannot be read. */
+export type ReadSecret = (source: SecretSource, path: string) => string | undefined
+
+/** Where files and variables come from, so that a secret can be read. */
+export interface SecretPlaces {
+  env: Readonly<Record<string, string | undefined>>
+  /** Reads a file named in the configuration. */
+  readSecretFile: (path: string) => string
+}
+
+/** Reads secrets, and keeps what went wrong and which ones stood in the file itself. */
+export function createSecretReader({ env, readSecretFile }: SecretPlaces): {
+  read: ReadSecret
+  faults: Fault[]
+  literals: Set<string>
+} {
+  const faults: Fault[] = []
+  const literals = new Set<string>()
+
+  function read(source: SecretSource, path: string): string | undefined {
+    if (typeof source === 'string') {
+      literals.add(path)
+      return source
+    }
+    if ('env' in source) {
+      const value = env[source.env]
+      if (value) return value
+      faults.push({ path, message: `the environment variable ${source.env} is not set` })
+      return undefined
+    }
+    try {
+      const text = readSecretFile(source.file).replace(/\r?\n$/, '')
+      if (text) return text
+      faults.push({ path, message: `the file ${source.file} is empty` })
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
+      faults.push({ path, message: `the file ${source.file} cannot be read (${code})` })
+    }
+    return undefined
+  }
+
+  return { read, faults, literals }
+}
+
+/** The settings that a file stands for. */
+export function derive(config: Config, readSecret: ReadSecret): Settings {
+  const publicUrl = config.publicUrl ?? `http://localhost:${config.listen.port}`
+  return {
+    publicUrl,
+    listen: config.listen,
+    trustedProxies: config.trustedProxies,
+    database: config.database,
+    sealingKeys: config.sealingKeys.map((key, index) => ({
+      id: key.id,
+      secret: readSecret(key.secret, `sealingKeys.${index}.secret`) ?? '',
+      development: key.development,
+    })),
+    log: config.log,
+    audit: { node: config.audit.node ?? hostname(), stream: config.audit.stream },
+    mail: {
+      from: config.mail.from ?? `no-reply@${new URL(publicUrl).hostname}`,
+      smtpUrl: config.mail.smtpUrl === null ? null : (readSecret(config.mail.smtpUrl, 'mail.smtpUrl') ?? null),
+    },
+    session: config.session,
+    signIn: config.signIn,
+    tokens: config.tokens,
+    consent: config.consent,
+    plans: Object.entries(config.plans).map(([id, plan]) => {
+      const { environments, ...rest } = plan
+      const settings: Plan = { id, ...rest, defaultLanguage: plan.languages[0] ?? 'en', environments: [] }
+      settings.environments = Object.entries(environments).map(([name, each]) =>
+        deriveEnvironment(settings, name, each, publicUrl),
+      )
+      return settings
+    }),
+  }
+}
+
+function deriveEnvironment(plan: Plan, key: string, config: EnvironmentConfig, publicUrl: string): Environment {
+  const issuer = absolute(config.url ?? `/${plan.id}/${key}`, publicUrl)
+  return {
+    id: `${plan.id}/${key}`,
+    name: config.name ?? key.charAt(0).toUpperCase() + key.slice(1),
+    plan,
+    issuer,
+    sandbox: config.sandbox,
+    endpoints: deriveEndpoints(config.endpoints, pathOf(issuer)),
+    apis: Object.entries(config.apis).map(([id, api]) => deriveApi(id, api, issuer, publicUrl)),
+    demonstration: config.demonstration && deriveDemonstration(config.demonstration, { issuer, publicUrl }),
+  }
+}
+
+/** A path below the public URL becomes an address; an address stays as it is. */
+function absolute(address: string, publicUrl: string): string {
+  return address.startsWith('/') ? publicUrl + address : address
+}
+
+/** The path of a base address, without a trailing slash: '' for a host alone. */
+export function pathOf(url: string): string {
+  return new URL(url).pathname.replace(/\/$/, '')
+}
+
+function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: string): Endpoints {
+  const endpoint = (option: EndpointOption | undefined, name: string) => {
+    const given = typeof option === 'string' ? { path: option, aliases: [] } : option
+    return { path: given?.path ?? `${issuerPath}/${name}`, aliases: given?.aliases ?? [] }
+  }
+  return {
+    authorization: endpoint(options.authorization, 'authorize'),
+    token: endpoint(options.token, 'token'),
+    introspection: endpoint(options.introspection, 'introspect'),
+    revocation: endpoint(options.revocation, 'revoke'),
+    userinfo: endpoint(options.userinfo, 'userinfo'),
+    jwks: endpoint(options.jwks, 'jwks'),
+  }
+}
+
+/** A FHIR API elsewhere has no default base: check.ts asks for it, and until then '' stands for none. */
+function deriveApi(id: string, config: ApiConfig, issuer: string, publicUrl: string): Api {
+  const baseUrl = config.baseUrl ?? (config.sandbox ? `${issuer}/fhir` : '')
+  return {
+    ...config,
+    id,
+    baseUrl: baseUrl && absolute(baseUrl, publicUrl),
+    aliases: config.aliases.map((alias) => absolute(alias, publicUrl)),
+  }
+}
+
+function deriveDemonstration(config: DemonstrationConfig, known: { issuer: string; publicUrl: string }): Demonstration {
+  const fill = (text: string) =>
+    text.replace(/^\{(issuer|publicUrl)\}/, (_, name: 'issuer' | 'publicUrl') => known[name])
+  return {
+    apps: Object.entries(config.apps).map(([clientId, app]) => ({
+      ...app,
+      clientId,
+      website: app.website && fill(app.website),
+      privacyPolicyUrl: app.privacyPolicyUrl && fill(app.privacyPolicyUrl),
+      redirectUris: app.redirectUris.map(fill),
+    })),
+    members: Object.entries(config.members).map(([username, member]) => ({
+      ...member,
+      username,
+      patients: Object.entries(member.patients).map(([fhirId, patient]) => ({ fhirId, ...patient })),
+      delegations: Object.entries(member.delegations).map(([fhirId, patient]) => ({ fhirId, ...patient })),
+    })),
+  }
+}
