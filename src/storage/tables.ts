@@ -2,10 +2,9 @@
  * The rows of the durable store, as Kysely sees them. Portable columns only: text ids (UUIDv7), integer milliseconds,
  * 0 or 1, JSON text. Every row that belongs to an issuer or a plan carries it: an issuer's id is `{plan}/{environment}`.
  */
+
 /** Milliseconds since the epoch. */
 type Millis = number
-/** 0 or 1. */
-type Flag = number
 /** JSON as text; a payload carries its version as `v`. */
 type Json = string
 
@@ -245,6 +244,8 @@ export interface JobRow {
   leased_by: string | null
   leased_until: Millis | null
   last_error: string | null
+  /** Set when it failed too often: it waits for a person. */
+  parked_at: Millis | null
 }
 
 /** A letter to a member or developer. */

@@ -1,0 +1,109 @@
+/**
+ * The audit trail (R35): who did what, to whose record, by which app, and how it ended.
+ *
+ * Owns: the kinds of events, and writing an entry in the same transaction as the change that it records, chained to the
+ * one before it by the same writer. One chain per writer (node): a single one would serialize every token of every node.
+ * Does not own: reading (export.ts), proving (chain.ts), or what happens to the trail after six years.
+ * Never in it: tokens, codes, secrets, health data.
+ */
+import type { Transaction } from 'kysely'
+import type { Log } from '../log.ts'
+import { afterCommit } from '../storage/after-commit.ts'
+import type { AuditRow, Tables } from '../storage/tables.ts'
+import { canonicalJson, entryHash, GENESIS } from './chain.ts'
+import { openStream } from './stream.ts'
+
+export type AuditType =
+  | 'member.signed-in'
+  | 'member.sign-in-refused'
+  | 'member.sign-in-throttled'
+  | 'member.signed-out'
+  | 'patient.chosen'
+  | 'access.no-coverage'
+  | 'consent.shown'
+  | 'consent.shared'
+  | 'consent.denied'
+  | 'code.issued'
+  | 'code.reused'
+  | 'token.issued'
+  | 'token.refreshed'
+  | 'token.reused'
+  | 'token.revoked'
+  | 'token.introspected'
+  | 'grant.ended'
+  | 'connection.ended'
+  | 'client.refused'
+  | 'request.refused'
+  | 'key.created'
+  | 'key.rotated'
+  | 'secret.created'
+  | 'server.started'
+  | 'server.stopped'
+  | 'demonstration.loaded'
+
+export interface AuditEvent {
+  type: AuditType
+  /** `refused`: a rule of ours said no. `fault`: something of ours failed. Default `success`. */
+  outcome?: AuditRow['outcome']
+  plan?: string
+  /** The issuer's id, `{plan}/{environment}`; it names the plan too. */
+  issuer?: string
+  /** `member:{id}`, `client:{client_id}`, `staff:{id}`, `system` or `anonymous`. */
+  actor: string
+  memberId?: string
+  patientId?: string
+  appId?: string
+  grantId?: string
+  requestId?: string
+  details?: Record<string, string | number | boolean | null | string[]>
+}
+
+export interface Audit {
+  /** Writes the entry if and only if the transaction commits. */
+  record(trx: Transaction<Tables>, event: AuditEvent): Promise<void>
+  /** Closes the stream. */
+  close(): void
+}
+
+/**
+ * @param options.node the writer's name; no two servers that share a database may have the same one at one time
+ * @param options.streamFile a file that gets each committed entry as a JSON line: ship it elsewhere, and it proves what
+ * the database's chain alone cannot, namely that its end was not cut off
+ */
+export function createAudit(options: { node: string; now: () => number; streamFile?: string | null; log: Log }): Audit {
+  const stream = options.streamFile ? openStream(options.streamFile, options.log) : undefined
+
+  return {
+    async record(trx, event) {
+      const before = await trx
+        .selectFrom('audit')
+        .select(['sequence', 'hash'])
+        .where('writer', '=', options.node)
+        .orderBy('sequence', 'desc')
+        .limit(1)
+        .executeTakeFirst()
+      const entry = {
+        writer: options.node,
+        sequence: (before?.sequence ?? 0) + 1,
+        time: options.now(),
+        plan: event.plan ?? event.issuer?.split('/')[0] ?? null,
+        issuer: event.issuer ?? null,
+        type: event.type,
+        outcome: event.outcome ?? 'success',
+        actor: event.actor,
+        member_id: event.memberId ?? null,
+        patient_id: event.patientId ?? null,
+        app_id: event.appId ?? null,
+        grant_id: event.grantId ?? null,
+        request_id: event.requestId ?? null,
+        details: canonicalJson({ v: 1, ...event.details }),
+        previous_hash: before?.hash ?? GENESIS,
+      }
+      const row: AuditRow = { ...entry, hash: entryHash(entry) }
+      await trx.insertInto('audit').values(row).execute()
+      if (stream) afterCommit(trx, () => stream.write(row))
+    },
+
+    close: () => stream?.close(),
+  }
+}

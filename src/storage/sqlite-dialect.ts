@@ -1,0 +1,184 @@
+/**
+ * SQLite, as Node brings it, behind Kysely.
+ *
+ * Owns: the one connection and its queue, how it is opened, which values it takes.
+ * Does not own: what an error means (faults.ts), what is stored (tables.ts).
+ *
+ * Kysely's dialect expects the interface of better-sqlite3. Three things differ on purpose: every transaction begins
+ * IMMEDIATE (a deferred one that turns to writing gets SQLITE_BUSY at once, whatever the timeout); the queue for the
+ * one connection is ours (Kysely's is never unlocked when a driver refuses a connection); and a transaction that was
+ * neither committed nor rolled back ends when its connection is given back, so that it cannot swallow later writes.
+ */
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import {
+  type DatabaseConnection,
+  type Dialect,
+  SqliteAdapter,
+  type SqliteDatabase,
+  SqliteDialect,
+  SqliteDriver,
+  type SqliteStatement,
+} from 'kysely'
+import { Unavailable } from '../errors.ts'
+
+/** How long another process's write may last before ours gives up. This process stands still while it waits. */
+const BUSY_TIMEOUT_MS = 5000
+/** More than the product has; only a query built from input could reach it. */
+const CACHED_STATEMENTS = 500
+
+export function createSqliteDialect(file: string): Dialect {
+  return new NodeSqliteDialect(file)
+}
+
+class NodeSqliteDialect extends SqliteDialect {
+  readonly #file: string
+
+  constructor(file: string) {
+    super({ database: () => Promise.reject(new Error('the driver brings its own database')) })
+    this.#file = file
+  }
+
+  override createDriver(): SqliteDriver {
+    return new NodeSqliteDriver(openFile(this.#file))
+  }
+
+  override createAdapter(): SqliteAdapter {
+    return new NodeSqliteAdapter()
+  }
+}
+
+class NodeSqliteAdapter extends SqliteAdapter {
+  /** There is one connection, and our driver queues for it. */
+  override get supportsMultipleConnections(): boolean {
+    return true
+  }
+
+  /** A migration happens as a whole or not at all, and once however many processes start together. */
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+class NodeSqliteDriver extends SqliteDriver {
+  readonly #raw: DatabaseSync
+  readonly #queue = new Queue()
+
+  constructor(raw: DatabaseSync) {
+    super({ database: prepared(raw) })
+    this.#raw = raw
+  }
+
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    await this.#queue.enter()
+    return super.acquireConnection()
+  }
+
+  override async releaseConnection(): Promise<void> {
+    try {
+      if (this.#raw.isOpen && this.#raw.isTransaction) this.#raw.exec('rollback')
+    } finally {
+      this.#queue.leave()
+    }
+  }
+
+  /** SQLite itself ends a transaction on some faults (disk full, for one): then there is nothing to roll back. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.#raw.isTransaction) await super.rollbackTransaction(connection)
+  }
+
+  /** Waits for what is running. */
+  override async destroy(): Promise<void> {
+    await this.#queue.enter()
+    try {
+      if (this.#raw.isOpen) this.#raw.close()
+    } finally {
+      this.#queue.leave()
+    }
+  }
+}
+
+/** First come, first served, one at a time. */
+class Queue {
+  readonly #waiting: (() => void)[] = []
+  #busy = false
+
+  async enter(): Promise<void> {
+    if (this.#busy) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    this.#busy = true
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#busy = false
+  }
+}
+
+function openFile(file: string): DatabaseSync {
+  const raw = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  try {
+    refuseOldLibrary(raw)
+    raw.exec('pragma journal_mode = wal')
+    raw.exec('pragma synchronous = full')
+    raw.exec('pragma trusted_schema = off')
+  } catch (error) {
+    raw.close()
+    throw error
+  }
+  return raw
+}
+
+/** 3.7.0 to 3.51.2 can corrupt a WAL that several connections use: https://www.sqlite.org/changes.html */
+function refuseOldLibrary(raw: DatabaseSync): void {
+  const version = String(raw.prepare('select sqlite_version() as version').get()?.version)
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number)
+  const fine = major > 3 || (major === 3 && (minor > 51 || (minor === 51 && patch >= 3)))
+  if (!fine) throw new Unavailable(`SQLite ${version} can corrupt a database; 3.51.3 or later is needed`)
+}
+
+function prepared(raw: DatabaseSync): SqliteDatabase {
+  const statements = new Map<string, SqliteStatement>()
+  return {
+    close: () => raw.close(),
+    prepare(text) {
+      const sql = text === 'begin' ? 'begin immediate' : text
+      const known = statements.get(sql)
+      if (known) return known
+      const statement = asKyselyWants(raw.prepare(sql))
+      if (statements.size >= CACHED_STATEMENTS) statements.clear()
+      statements.set(sql, statement)
+      return statement
+    },
+  }
+}
+
+function asKyselyWants(statement: StatementSync): SqliteStatement {
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters) => statement.all(...storable(parameters)),
+    run: (parameters) => statement.run(...storable(parameters)),
+    iterate: (parameters) => statement.iterate(...storable(parameters)),
+  }
+}
+
+/** Refuses what the driver would bend in silence: a leading Date becomes NULL, NaN becomes NULL, half a surrogate `\ufffd`. */
+function storable(parameters: readonly unknown[]): SQLInputValue[] {
+  for (const value of parameters) {
+    const fine =
+      value === null ||
+      typeof value === 'bigint' ||
+      value instanceof Uint8Array ||
+      (typeof value === 'number' && Number.isFinite(value)) ||
+      (typeof value === 'string' && value.isWellFormed())
+    if (!fine)
+      throw new TypeError(`${kindOf(value)} cannot be stored; give null, text, a finite number, bigint or bytes`)
+  }
+  return parameters as SQLInputValue[]
+}
+
+/** Names the kind, never the value: it may be secret. */
+function kindOf(value: unknown): string {
+  if (typeof value === 'string') return 'text with half a surrogate pair'
+  if (typeof value === 'number') return String(value)
+  return value instanceof Object ? value.constructor.name : typeof value
+}
