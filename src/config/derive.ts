@@ -10,6 +10,7 @@ import type {
   SecretSource,
 } from './schema.ts'
 import type { Api, Demonstration, Endpoints, Environment, Plan, Settings } from './settings.ts'
+import { pathOf } from './urls.ts'
 
 /** Gives the secret's text, or undefined after noting why it cannot be read. */
 export type ReadSecret = (source: SecretSource, path: string) => string | undefined
@@ -106,11 +107,6 @@ function deriveEnvironment(plan: Plan, key: string, config: EnvironmentConfig, p
 /** A path below the public URL becomes an address; an address stays as it is. */
 function absolute(address: string, publicUrl: string): string {
   return address.startsWith('/') ? publicUrl + address : address
-}
-
-/** The path of a base address, without a trailing slash: '' for a host alone. */
-export function pathOf(url: string): string {
-  return new URL(url).pathname.replace(/\/$/, '')
 }
 
 function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: string): Endpoints {

@@ -5,7 +5,7 @@
  * Owns: files, variables, the order of the steps. Does not own: what may be said (schema.ts), rules between options
  * (check.ts). Hands to: everyone, as `Settings`.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isAlias, LineCounter, parseDocument, visit } from 'yaml'
@@ -39,6 +39,8 @@ export const VARIABLES: readonly {
 /** What a checkout runs when nothing else is said; its secrets are published, so it works on this machine only. */
 const DEVELOPMENT_FILE = fileURLToPath(new URL('../../config/development.yaml', import.meta.url))
 
+const CATALOGUES = new URL('../../views/locales/', import.meta.url)
+
 export interface LoadOptions {
   /** The configuration file; default: `LATCHKEY_CONFIG`, else the checkout's config/development.yaml. */
   file?: string | undefined
@@ -60,11 +62,16 @@ export function loadSettings(options: LoadOptions): { settings: Settings; warnin
 
   const secrets = createSecretReader({ env, readSecretFile: (path) => readFile(resolve(dirname(file), path)) })
   const settings = derive(config, secrets.read)
-  const checked = check(settings, secrets)
+  const checked = check(settings, { literals: secrets.literals, languages: knownLanguages() })
   const told = [...faults, ...secrets.faults]
   told.push(...checked.faults.filter((fault) => !told.some((known) => within(fault.path, known.path))))
   if (told.length > 0) throw new InputFaults(told)
   return { settings, warnings: checked.warnings, file }
+}
+
+/** Languages that have a catalogue; an operator adds one by a file (R31). */
+function knownLanguages(): string[] {
+  return readdirSync(CATALOGUES).flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -'.json'.length)] : []))
 }
 
 /** Is a path the same option as another, or inside it? */

@@ -7,6 +7,8 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { resourceTypes } from '../smart/resource-types.ts'
+import { nearest } from './faults.ts'
 import { baseUrlFault, pageUrlFault, pathFault } from './urls.ts'
 
 /** The types whose `patient/` scopes an API has unless it says otherwise. */
@@ -50,10 +52,11 @@ const email = z
   .max(254)
   .regex(/^[^\s@<>",;]+@[^\s@<>",;]+$/)
   .meta({ title: 'an e-mail address', examples: ['desk@example.org'] })
-const date = z
-  .string()
-  .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/)
-  .meta({ title: 'a date such as 2025-12-31', examples: ['2025-12-31'] })
+const date = ruled(
+  (text) => (isDay(text) ? null : 'must be a day of the calendar such as 2025-12-31'),
+  'a day of the calendar such as 2025-12-31',
+  '2025-12-31',
+)
 const fhirId = z
   .string()
   .regex(/^[A-Za-z0-9.-]{1,64}$/)
@@ -71,6 +74,16 @@ const cidr = ruled(
   'an IP address or a block such as 10.0.0.0/8',
   '10.0.0.0/8',
 )
+
+function unknownResource(text: string): string {
+  const meant = nearest(text, [...resourceTypes])
+  return `is no resource type of FHIR R4${meant ? `; did you mean ${meant}?` : ''}`
+}
+
+function isDay(text: string): boolean {
+  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+}
 
 function isCidr(text: string): boolean {
   const [address = '', bits, ...rest] = text.split('/')
@@ -135,12 +148,14 @@ const api = z.strictObject({
   aliases: z.array(baseUrl).max(20).default([]).describe('Other spellings of the base that aud may have.'),
   resources: z
     .array(
-      z
-        .string()
-        .regex(/^[A-Z][A-Za-z]{1,63}$/)
-        .meta({ title: 'a FHIR resource type', examples: ['Patient'] }),
+      ruled(
+        (text) => (resourceTypes.has(text) ? null : unknownResource(text)),
+        'a resource type of FHIR R4, for instance Coverage',
+        'Patient',
+      ),
     )
     .min(1)
+    .max(200)
     .default(DEFAULT_RESOURCES)
     .describe('Resource types whose patient/ scopes exist.'),
   interactions: z

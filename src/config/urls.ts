@@ -71,3 +71,8 @@ export function redirectUriFault(uri: string, app: { sandbox: boolean; confident
   }
   return app.confidential ? 'must not be a private-use scheme: those belong to public apps' : null
 }
+
+/** The path of a base address, without a trailing slash: '' for a host alone. */
+export function pathOf(url: string): string {
+  return new URL(url).pathname.replace(/\/$/, '')
+}

@@ -1,0 +1,98 @@
+/**
+ * The command line, `latchkey`: a table of commands.
+ *
+ * Owns: finding the command, its options, telling faults, exit statuses (0 done, 1 faults, 2 wrong use).
+ * Does not own: what a command does, beyond reading settings and printing. Never prints a secret.
+ */
+import { parseArgs } from 'node:util'
+import { loadSettings } from './config/load.ts'
+import { configJsonSchema } from './config/schema.ts'
+import type { Settings } from './config/settings.ts'
+import { type Fault, InputFaults } from './errors.ts'
+
+/** Where a command reads variables and writes to; the process, or a test. */
+export interface Terminal {
+  env: Readonly<Record<string, string | undefined>>
+  out: { write(text: string): unknown }
+  err: { write(text: string): unknown }
+}
+
+interface Command {
+  name: string
+  summary: string
+  /** Runs the command; the answer is the exit status. */
+  run(options: { config: string | undefined }, terminal: Terminal): Promise<number> | number
+}
+
+const commands: readonly Command[] = [
+  { name: 'check', summary: 'say what is wrong with the configuration, without starting', run: checkCommand },
+  { name: 'schema', summary: 'print the JSON Schema of the configuration (config/schema.json)', run: schemaCommand },
+]
+
+const usage = `Usage: latchkey <command> [--config FILE]
+
+${commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join('\n')}
+
+The configuration is --config, else LATCHKEY_CONFIG, else the checkout's config/development.yaml.
+`
+
+/** Runs one command line, without the program's name; answers the exit status. */
+export async function runCommand(args: string[], terminal: Terminal): Promise<number> {
+  let line: ReturnType<typeof parseLine>
+  try {
+    line = parseLine(args)
+  } catch (error) {
+    return misuse(error instanceof Error ? error.message : String(error), terminal)
+  }
+  if (line.values.help) {
+    terminal.out.write(usage)
+    return 0
+  }
+  const [name, ...rest] = line.positionals
+  const command = commands.find((each) => each.name === name)
+  if (!command) return misuse(name === undefined ? 'a command is needed' : `there is no command ${name}`, terminal)
+  if (rest.length > 0) return misuse(`${name} takes no ${rest[0]}`, terminal)
+  try {
+    return await command.run({ config: line.values.config }, terminal)
+  } catch (error) {
+    if (!(error instanceof InputFaults)) throw error
+    terminal.err.write(list('fault', error.faults))
+    return 1
+  }
+}
+
+function parseLine(args: string[]) {
+  return parseArgs({
+    args,
+    allowPositionals: true,
+    options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  })
+}
+
+function misuse(message: string, { err }: Terminal): number {
+  err.write(`latchkey: ${message}\n\n${usage}`)
+  return 2
+}
+
+/** Faults or warnings as a person reads them: the count, then each with its option's path. */
+function list(kind: 'fault' | 'warning', found: readonly Fault[]): string {
+  const head = `${found.length} ${kind}${found.length === 1 ? '' : 's'}\n`
+  return head + found.map(({ path, message }) => `  ${path}\n    ${message}\n`).join('')
+}
+
+function checkCommand({ config }: { config: string | undefined }, { env, out, err }: Terminal): number {
+  const { settings, warnings, file } = loadSettings({ file: config, env })
+  if (warnings.length > 0) err.write(list('warning', warnings))
+  out.write(`${file} is sound.\n${overview(settings)}`)
+  return 0
+}
+
+function overview({ publicUrl, plans }: Settings): string {
+  const rows = plans.flatMap((plan) => plan.environments.map(({ id, issuer }) => `  ${id.padEnd(24)} ${issuer}\n`))
+  return `The server is at ${publicUrl}; its issuers are\n${rows.join('')}`
+}
+
+function schemaCommand(_: { config: string | undefined }, { out }: Terminal): number {
+  out.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
+  return 0
+}

@@ -1,0 +1,93 @@
+/** Rules of demonstration records: they must be as sound as real ones, or a demonstration proves nothing. */
+import type { Fault } from '../errors.ts'
+import { parseScope } from '../smart/scope.ts'
+import { optionOf } from './addresses.ts'
+import type { DemonstrationApp, DemonstrationMember, DemonstrationPatient, Environment } from './settings.ts'
+import { pageUrlFault, redirectUriFault } from './urls.ts'
+
+/** Every fault of an environment's demonstration records. */
+export function demonstrationFaults(environment: Environment): Fault[] {
+  const { demonstration, plan } = environment
+  if (!demonstration) return []
+  const path = `${optionOf(environment)}.demonstration`
+  const faults: Fault[] = []
+  if (!environment.sandbox) {
+    faults.push({ path, message: 'is for sandboxes only; give the environment sandbox: true, or remove it' })
+  }
+  for (const app of demonstration.apps) {
+    faults.push(...appFaults(app, environment.sandbox, `${path}.apps.${app.clientId}`))
+  }
+  for (const member of demonstration.members) {
+    const at = `${path}.members.${member.username}`
+    if (member.language !== null && !plan.languages.includes(member.language)) {
+      faults.push({ path: `${at}.language`, message: `must be one of the plan’s: ${plan.languages.join(', ')}` })
+    }
+  }
+  return [...faults, ...patientFaults(demonstration.members, path)]
+}
+
+function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault[] {
+  const faults: Fault[] = []
+  if (app.kind === 'public' && app.secret !== null) {
+    faults.push({ path: `${path}.secret`, message: 'must not be set for a public app, which cannot keep one' })
+  }
+  if (app.kind !== 'public' && app.secret === null) {
+    faults.push({ path: `${path}.secret`, message: `is required for a ${app.kind} app` })
+  }
+  if (app.kind === 'resource-server' && app.redirectUris.length > 0) {
+    faults.push({ path: `${path}.redirectUris`, message: 'must be empty for a resource-server, which asks no members' })
+  }
+  if (app.kind !== 'resource-server' && app.redirectUris.length === 0) {
+    faults.push({ path: `${path}.redirectUris`, message: `is required for a ${app.kind} app: at least one address` })
+  }
+  app.redirectUris.forEach((uri, index) => {
+    const message = redirectUriFault(uri, { sandbox, confidential: app.kind === 'confidential' })
+    if (message) faults.push({ path: `${path}.redirectUris.${index}`, message })
+    if (app.redirectUris.indexOf(uri) < index)
+      faults.push({ path: `${path}.redirectUris.${index}`, message: 'is listed twice' })
+  })
+  for (const name of ['website', 'privacyPolicyUrl'] as const) {
+    const url = app[name]
+    const message = url === null ? null : pageUrlFault(url)
+    if (message) faults.push({ path: `${path}.${name}`, message })
+  }
+  app.scopes?.forEach((scope, index) => {
+    if (parseScope(scope)) return
+    const message = 'is no scope; accepted are for instance openid, launch/patient, patient/Observation.rs'
+    faults.push({ path: `${path}.scopes.${index}`, message })
+  })
+  return faults
+}
+
+/** One patient may appear under several members, but must be the same person each time. */
+function patientFaults(members: readonly DemonstrationMember[], path: string): Fault[] {
+  const seen = new Map<string, { patient: DemonstrationPatient; at: string }>()
+  const related = new Set<string>()
+  const faults: Fault[] = []
+  const look = (patient: DemonstrationPatient, at: string) => {
+    const known = seen.get(patient.fhirId)
+    if (!known) seen.set(patient.fhirId, { patient, at })
+    else if ((['name', 'birthDate', 'coverageLabel'] as const).some((key) => known.patient[key] !== patient[key])) {
+      faults.push({ path: at, message: `says something else of this patient than ${known.at}` })
+    }
+  }
+  for (const member of members) {
+    const at = `${path}.members.${member.username}`
+    for (const patient of member.patients) look(patient, `${at}.patients.${patient.fhirId}`)
+    for (const { basis, relatedPerson, endsAt, ...patient } of member.delegations) {
+      const option = `${at}.delegations.${patient.fhirId}`
+      look(patient, option)
+      if (member.patients.some((own) => own.fhirId === patient.fhirId)) {
+        faults.push({ path: option, message: 'is the member’s own record too' })
+      }
+      if (related.has(relatedPerson)) {
+        faults.push({
+          path: `${option}.relatedPerson`,
+          message: 'is given twice; each member and patient have their own (R32)',
+        })
+      }
+      related.add(relatedPerson)
+    }
+  }
+  return faults
+}
