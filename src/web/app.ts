@@ -42,7 +42,7 @@ export function createApp({
   const errors = createErrors({ settings, log, views })
 
   app.use(async (ctx, next) => {
-    ctx.state.requestId = newId()
+    ctx.state.requestId = newId(now())
     ctx.state.environment = null
     ctx.state.plan = null
     ctx.state.formAction = []

@@ -32,7 +32,7 @@ export function createErrors({ settings, log, views }: { settings: Settings; log
     const error = known(thrown)
     const level = error.status >= 500 ? 'error' : 'info'
     log[level](
-      { requestId: ctx.state.requestId, code: error.code, status: error.status, detail: error.detail, err: thrown },
+      { requestId: ctx.state.requestId, error: error.code, status: error.status, detail: error.detail, err: thrown },
       'refused',
     )
     if (ctx.headerSent || !ctx.writable) return

@@ -92,8 +92,9 @@ export interface ConsentPage {
   identity: boolean
   /** Field `offline` = `yes` when ticked; `endsAt` in milliseconds. Null: not asked for. */
   offline: null | { checked: boolean; endsAt: number }
-  /** Milliseconds: until when access lasts without offline access. */
+  /** Milliseconds: until when access lasts without offline access, and how many minutes that is from now. */
   onceUntil: number
+  onceMinutes: number
   /** Where the member can stop sharing, beside the service desk's phone; null: phone only. */
   stopUrl: string | null
   fault: null | 'nothing-selected'
@@ -180,6 +181,23 @@ export interface LettersPage {
   letters: { recipient: string; subject: string; body: string /** Milliseconds. */; createdAt: number }[]
 }
 
+/** The demonstration app, whose scripts fill in the rest in the browser. */
+export interface DemoPage {
+  /** The FHIR base, which the app discovers everything else from. */
+  fhirBase: string
+  issuer: string
+  clientId: string
+  redirectUri: string
+  /** The address of fhirclient's browser file; null where the package is not installed. */
+  script: string | null
+  /** What the app asks for: `always`, one of `everything` and `claims`, and `offline` if the person wants. */
+  scopes: { always: string; offline: string; everything: string; claims: string }
+  /** Whom one can sign in as; empty where nobody is published. */
+  members: { username: string; password: string; name: string; own: boolean; actsFor: string[] }[]
+  /** The words that the scripts need. */
+  words: { key: string; text: string }[]
+}
+
 /** Every view and its page. */
 export interface Pages {
   'interaction/sign-in': SignInPage
@@ -191,5 +209,6 @@ export interface Pages {
   'members/signed-out': SignedOutPage
   error: ErrorPage
   home: HomePage
+  'sandbox/demo': DemoPage
   'sandbox/letters': LettersPage
 }
