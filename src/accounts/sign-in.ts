@@ -61,18 +61,22 @@ export function createSignIn({ database, passwords, throttle, audit, now }: Sign
       .executeTakeFirst()
   }
 
-  async function recordRefusal(input: SignInInput, reason: Refusal | 'throttled', member?: MemberRow): Promise<void> {
+  async function recordRefusal(
+    input: SignInInput,
+    type: 'member.sign-in-refused' | 'member.sign-in-throttled',
+    details: { reason?: Refusal; retryAfter?: number },
+    member?: MemberRow,
+  ): Promise<void> {
     await database.transaction((trx) =>
       audit.record(trx, {
-        type: 'member.sign-in-refused',
+        type,
         outcome: 'refused',
-        plan: planOf(input.issuer),
         issuer: input.issuer,
         // Whoever this was has proved nothing; `memberId` says whose name was used.
         actor: 'anonymous',
         memberId: member?.id,
         requestId: input.requestId ?? undefined,
-        details: { reason },
+        details,
       }),
     )
   }
@@ -101,7 +105,6 @@ export function createSignIn({ database, passwords, throttle, audit, now }: Sign
       }
       await audit.record(trx, {
         type: 'member.signed-in',
-        plan: planOf(input.issuer),
         issuer: input.issuer,
         actor: `member:${member.id}`,
         memberId: member.id,
@@ -117,7 +120,7 @@ export function createSignIn({ database, passwords, throttle, audit, now }: Sign
       const username = normalizeUsername(input.username)
       const gate = await throttle(input.issuer).attempt({ account: username ?? '', address: input.address })
       if (!gate.allowed) {
-        if (gate.first) await recordRefusal(input, 'throttled')
+        if (gate.first) await recordRefusal(input, 'member.sign-in-throttled', { retryAfter: gate.retryAfter })
         return { kind: 'throttled', retryAfter: gate.retryAfter }
       }
       try {
@@ -125,7 +128,7 @@ export function createSignIn({ database, passwords, throttle, audit, now }: Sign
         const right = await passwords.verify(input.password, member?.password_hash ?? null)
         const reason = refusalOf(member, right)
         if (member === undefined || reason !== undefined) {
-          await recordRefusal(input, reason ?? 'unknown', member)
+          await recordRefusal(input, 'member.sign-in-refused', { reason: reason ?? 'unknown' }, member)
           return { kind: 'refused' }
         }
         const newHash = await rehash(input.password, member)
@@ -147,8 +150,4 @@ export function refusalOf(member: MemberRow | undefined, passwordRight: boolean)
   if (member.password_hash === null) return 'no-password'
   if (!passwordRight) return 'wrong-password'
   return member.status === 'active' ? undefined : 'locked'
-}
-
-function planOf(issuer: string): string {
-  return issuer.slice(0, issuer.indexOf('/'))
 }

@@ -116,20 +116,19 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
       patient_id: decision.choice.patientId,
       app_id: decision.app.id,
     }
+    // Inserted first, so that of two decisions at once the second finds what the first made.
+    await trx
+      .insertInto('connections')
+      .values({ id: newId(), ...key, created_at: now(), last_used_at: null, ended_at: null, end_reason: null })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute()
     const open = await trx
       .selectFrom('connections')
       .select('id')
       .where((eb) => eb.and(key))
       .where('ended_at', 'is', null)
-      .orderBy('created_at')
-      .executeTakeFirst()
-    if (open) return open.id
-    const id = newId()
-    await trx
-      .insertInto('connections')
-      .values({ id, ...key, created_at: now(), last_used_at: null, ended_at: null, end_reason: null })
-      .execute()
-    return id
+      .executeTakeFirstOrThrow()
+    return open.id
   }
 
   async function completeGrant(

@@ -53,11 +53,10 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
     trx === null ? database.transaction(work) : work(trx)
 
   async function endGrant(trx: Transaction<Tables>, end: EndOfGrant): Promise<boolean> {
-    const at = now()
     // The condition and the change are one statement: of any number of callers exactly one ends the grant.
     const ended = await trx
       .updateTable('grants')
-      .set({ ended_at: at, end_reason: end.reason })
+      .set({ ended_at: now(), end_reason: end.reason })
       .where('id', '=', end.grantId)
       .where('issuer', '=', end.issuer)
       .where('ended_at', 'is', null)
@@ -69,38 +68,29 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
       .where('issuer', '=', end.issuer)
       .where('grant_id', '=', end.grantId)
       .execute()
-    const connection = ended.connection_id === null ? undefined : await closeIfEmpty(trx, ended.connection_id, end, at)
+    const connection = ended.connection_id === null ? undefined : await closeConnection(trx, ended.connection_id, end)
     await audit.record(trx, {
       type: 'grant.ended',
-      plan: end.issuer.slice(0, end.issuer.indexOf('/')),
       issuer: end.issuer,
       actor: end.actor,
       memberId: ended.member_id,
       patientId: ended.patient_id ?? undefined,
-      appId: connection?.appId,
+      appId: connection?.app_id,
       grantId: end.grantId,
       requestId: end.requestId ?? undefined,
-      details: {
-        reason: end.reason,
-        clientId: ended.client_id,
-        connectionId: ended.connection_id,
-        connectionEnded: connection?.ended ?? false,
-      },
+      details: { reason: end.reason, clientId: ended.client_id, connectionId: ended.connection_id },
     })
     return true
   }
 
-  async function closeIfEmpty(trx: Transaction<Tables>, connectionId: string, end: Ending, at: number) {
-    const connection = await trx
-      .selectFrom('connections')
-      .select('app_id')
-      .where('id', '=', connectionId)
-      .where('issuer', '=', end.issuer)
-      .executeTakeFirstOrThrow()
+  /** Ends the connection if no live grant is left in it. Answers whose it is. */
+  async function closeConnection(trx: Transaction<Tables>, connectionId: string, end: Ending) {
+    const at = now()
     const closed = await trx
       .updateTable('connections')
       .set({ ended_at: at, end_reason: end.reason })
       .where('id', '=', connectionId)
+      .where('issuer', '=', end.issuer)
       .where('ended_at', 'is', null)
       .where((eb) =>
         eb.not(
@@ -115,7 +105,25 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
         ),
       )
       .executeTakeFirst()
-    return { appId: connection.app_id, ended: closed.numUpdatedRows > 0n }
+    const connection = await trx
+      .selectFrom('connections')
+      .select(['member_id', 'patient_id', 'app_id'])
+      .where('id', '=', connectionId)
+      .where('issuer', '=', end.issuer)
+      .executeTakeFirst()
+    if (connection && closed.numUpdatedRows > 0n) {
+      await audit.record(trx, {
+        type: 'connection.ended',
+        issuer: end.issuer,
+        actor: end.actor,
+        memberId: connection.member_id,
+        patientId: connection.patient_id,
+        appId: connection.app_id,
+        requestId: end.requestId ?? undefined,
+        details: { reason: end.reason, connectionId },
+      })
+    }
+    return connection
   }
 
   async function endConnection(trx: Transaction<Tables>, end: EndOfConnection): Promise<string[]> {
@@ -124,14 +132,8 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
     for (const grant of await openGrants(trx, end.issuer).where('connection_id', '=', connectionId).execute()) {
       if (await endGrant(trx, { ...rest, grantId: grant.id })) ended.push(grant.id)
     }
-    // One without an open grant is not reached by the loop.
-    await trx
-      .updateTable('connections')
-      .set({ ended_at: now(), end_reason: end.reason })
-      .where('id', '=', connectionId)
-      .where('issuer', '=', end.issuer)
-      .where('ended_at', 'is', null)
-      .execute()
+    // One without an open grant was not reached by the loop.
+    await closeConnection(trx, connectionId, end)
     return ended
   }
 
