@@ -5,21 +5,10 @@
  * Does not own: tokens' making, introspection, or any FHIR data; it never imports the server.
  * Hands to: any FHIR server, as `latchkey/resource-server`; Latchkey's own sandbox uses nothing else.
  */
-export {
-  type Allowed,
-  type DecideOptions,
-  type Decision,
-  decide,
-  type Refused,
-} from './access.ts'
+export { type Allowed, type DecideOptions, type Decision, decide, type Refused } from './access.ts'
 export { AccessError, operationOutcome, type RefusalReason } from './access-error.ts'
-export { type FhirRequest, type Interaction, parseRequest, type RequestInput } from './request.ts'
-export {
-  type FhirResource,
-  isSensitive,
-  mayRead,
-  type ReadOptions,
-  type ReadReason,
-  type SensitiveLabel,
-} from './resource.ts'
-export { type Algorithm, createVerifier, type VerifiedToken, type Verifier, type VerifierOptions } from './verify.ts'
+export { type FhirRequest, type Interaction, type Parameter, parseRequest, type RequestInput } from './request.ts'
+export { type FhirResource, mayRead, type Reader, type ReadOptions, type ReadReason } from './resource.ts'
+export { isSensitive, type SensitiveLabel, sensitiveLabels } from './sensitivity.ts'
+export type { VerifiedToken } from './token.ts'
+export { type Algorithm, createVerifier, type Verifier, type VerifierOptions } from './verify.ts'

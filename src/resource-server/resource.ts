@@ -1,19 +1,23 @@
-import type { VerifiedToken } from './verify.ts'
+/**
+ * May this token see this resource? Asked for every resource on its way out, whatever the search was.
+ *
+ * Owns: the decision about one resource: scope, patient, category, sensitivity, in this order.
+ * Does not own: the request (access.ts).
+ */
+import type { ResourceScope } from '../smart/scope.ts'
+import { belongsTo, isInfrastructure } from './compartment.ts'
+import { isUnderstood, meets } from './granular.ts'
+import { type SensitiveLabel, sensitiveCodes } from './sensitivity.ts'
+import type { VerifiedToken } from './token.ts'
 
-/** Any FHIR resource as parsed JSON. */
+/** Any FHIR resource as parsed JSON, whole: before `_elements` or `_summary` take anything away. */
 export interface FhirResource {
   resourceType: string
   id?: string
 }
 
-/** A security label that makes a resource sensitive. */
-export interface SensitiveLabel {
-  system: string
-  code: string
-}
-
 export interface ReadOptions {
-  /** The FHIR base, so that absolute references to own patients are understood. */
+  /** The FHIR base, so that absolute references to the patient are understood. */
   baseUrl?: string
   /** Default: `sensitiveLabels`. */
   sensitive?: readonly SensitiveLabel[]
@@ -22,19 +26,50 @@ export interface ReadOptions {
 export type ReadReason =
   | 'allowed'
   | 'scope_missing'
-  | 'category_not_granted'
   | 'no_patient'
   | 'other_patient'
+  | 'unknown_patient'
+  | 'category_not_granted'
   | 'sensitive'
 
+/** What the token needs of a token's contents. */
+export type Reader = Pick<VerifiedToken, 'scopes' | 'patient' | 'sensitivities'>
+
+/** May the token read this resource, by itself or among the results of a search? */
 export function mayRead(
-  _token: VerifiedToken,
-  _resource: FhirResource,
-  _options?: ReadOptions,
+  token: Reader,
+  resource: FhirResource,
+  options: ReadOptions = {},
 ): { allowed: boolean; reason: ReadReason } {
-  return { allowed: false, reason: 'scope_missing' }
+  const reason = judge(token, resource, 'rs', options)
+  return { allowed: reason === 'allowed', reason }
 }
 
-export function isSensitive(_resource: FhirResource, _sensitive?: readonly SensitiveLabel[]): boolean {
-  return true
+/** The same for any interactions: at least one of the letters of `cruds` must be granted for this very resource. */
+export function judge(token: Reader, resource: FhirResource, letters: string, options: ReadOptions): ReadReason {
+  const scopes = scopesFor(token, resource.resourceType, letters)
+  if (scopes.length === 0) return 'scope_missing'
+  if (token.patient === undefined) return 'no_patient'
+  const belonging = belongsTo(resource, token.patient, options.baseUrl)
+  if (belonging === 'other') return 'other_patient'
+  if (belonging === 'unknown') return 'unknown_patient'
+  if (!scopes.some((scope) => meets(resource, scope))) return 'category_not_granted'
+  const codes = sensitiveCodes(resource, options.sensitive)
+  return codes.every((code) => token.sensitivities.includes(code)) ? 'allowed' : 'sensitive'
+}
+
+/**
+ * The scopes that count for a type: `patient/` only, for `user/` and `system/` are not decided here; with restrictions
+ * that are understood; and for what belongs to no patient, reading only.
+ */
+export function scopesFor(token: Reader, resourceType: string, letters: string): ResourceScope[] {
+  const counted = isInfrastructure(resourceType) ? letters.replace(/[cud]/g, '') : letters
+  return token.scopes.filter(
+    (scope): scope is ResourceScope =>
+      scope.kind === 'resource' &&
+      scope.context === 'patient' &&
+      (scope.resource === '*' || scope.resource === resourceType) &&
+      [...counted].some((letter) => scope.interactions.includes(letter)) &&
+      isUnderstood(scope),
+  )
 }

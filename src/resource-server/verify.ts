@@ -1,5 +1,15 @@
-import type { Scope } from '../smart/scope.ts'
-import { AccessError } from './access-error.ts'
+/**
+ * Is this access token good? (RFC 9068 section 4, RFC 8725.)
+ *
+ * Owns: the checks of a token, in one visible order, and what a good token says.
+ * Does not own: what it may be used for (access.ts), the issuer's keys (keys.ts), or revocation: a token that was
+ * revoked is seen as good until it expires.
+ */
+import { base64url, compactVerify, errors, type JWTHeaderParameters } from 'jose'
+import { AccessError, type RefusalReason } from './access-error.ts'
+import { createIssuerKeys } from './keys.ts'
+import { parseUniqueObject } from './strict-json.ts'
+import { readClaims, type VerifiedToken } from './token.ts'
 
 export interface VerifierOptions {
   /** The issuer, byte for byte as in `iss`. */
@@ -25,39 +35,9 @@ export interface VerifierOptions {
   jwksCooldownSeconds?: number
 }
 
-export type Algorithm =
-  | 'ES256'
-  | 'ES384'
-  | 'ES512'
-  | 'RS256'
-  | 'RS384'
-  | 'RS512'
-  | 'PS256'
-  | 'PS384'
-  | 'PS512'
-  | 'EdDSA'
+const asymmetric = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'] as const
 
-/** What a verified access token says. */
-export interface VerifiedToken {
-  issuer: string
-  /** The member who signed in; not the patient. */
-  subject: string
-  clientId: string
-  /** As granted, space-separated, whatever form the claim had. */
-  scope: string
-  scopes: Scope[]
-  /** FHIR id of the one patient whose record the token opens. */
-  patient?: string
-  /** Relative reference of the person who signed in, for instance `RelatedPerson/17`. */
-  fhirUser?: string
-  /** The authorization behind the token: for logs and the revocation feed. No credential. */
-  grantId?: string
-  /** Seconds since the epoch. */
-  expiresAt: number
-  /** Codes of sensitive labels that the member released. None in this release. */
-  sensitivities: string[]
-  claims: Record<string, unknown>
-}
+export type Algorithm = (typeof asymmetric)[number]
 
 export interface Verifier {
   /** Verifies one token. Throws AccessError: 401, or 503 if the issuer's keys cannot be had. */
@@ -66,6 +46,156 @@ export interface Verifier {
   authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken>
 }
 
-export function createVerifier(_options: VerifierOptions): Verifier {
-  throw new AccessError({ status: 503, reason: 'keys_unavailable', description: 'signature only' })
+/** Ours are below 4,000 characters with every scope there is. */
+const longestToken = 16_384
+const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
+
+/** A verifier for the tokens of one issuer. Make one at start and keep it: it holds the issuer's keys. */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const audiences = typeof options.audience === 'string' ? [options.audience] : [...options.audience]
+  const algorithms: readonly string[] = options.algorithms ?? ['ES256', 'RS256']
+  const types = new Set((options.typ ?? ['at+jwt']).map(normalizeType))
+  const clockTolerance = options.clockTolerance ?? 10
+  const now = options.now ?? Date.now
+  const realm = options.realm ?? audiences[0]
+  if (options.issuer === '' || audiences.length === 0 || audiences.includes('')) {
+    throw new TypeError('createVerifier: issuer and audience are required')
+  }
+  const unusable = algorithms.filter((name) => !(asymmetric as readonly string[]).includes(name))
+  if (unusable.length > 0 || algorithms.length === 0) {
+    throw new TypeError(`createVerifier: algorithms must be some of ${asymmetric.join(', ')}`)
+  }
+  const keys = createIssuerKeys({
+    issuer: options.issuer,
+    jwksUri: options.jwksUri,
+    fetch: options.fetch ?? fetch,
+    now,
+    cacheSeconds: options.jwksCacheSeconds ?? 600,
+    cooldownSeconds: options.jwksCooldownSeconds ?? 30,
+  })
+
+  const refuse = (reason: RefusalReason, description: string) =>
+    new AccessError({ status: 401, reason, description, realm })
+
+  /** The order of checks: what costs nothing first, and no fetch for a token that cannot be good anyway. */
+  async function verify(token: string): Promise<VerifiedToken> {
+    const { header, claims } = readShape(token)
+    checkType(header)
+    checkAlgorithm(header)
+    checkIssuer(claims)
+    await checkSignature(token, header)
+    checkAudience(claims)
+    checkTimes(claims)
+    return readClaims(claims, (description) => refuse('malformed_claims', description))
+  }
+
+  function readShape(token: string): { header: JWTHeaderParameters; claims: Record<string, unknown> } {
+    const parts = token.length > longestToken ? [] : token.split('.').map(canonicalBytes)
+    const [header, claims] = parts.slice(0, 2).map((bytes) => bytes && parseUniqueObject(asText(bytes)))
+    // No critical extension (RFC 7515 section 4.1.11) is understood here, so none can be honoured.
+    if (parts.length !== 3 || !parts[2] || !header || !claims || 'crit' in header) {
+      throw refuse('malformed_token', 'The access token is not a signed JWT. Send it exactly as it was issued.')
+    }
+    return { header: header as unknown as JWTHeaderParameters, claims }
+  }
+
+  /** RFC 8725 section 3.11: an ID token or an assertion is no access token. */
+  function checkType(header: JWTHeaderParameters): void {
+    if (typeof header.typ === 'string' && types.has(normalizeType(header.typ))) return
+    throw refuse('wrong_type', 'This is not an access token. Send the access_token, not the id_token.')
+  }
+
+  function checkAlgorithm(header: JWTHeaderParameters): void {
+    if (typeof header.alg === 'string' && algorithms.includes(header.alg)) return
+    throw refuse('wrong_algorithm', `This API accepts tokens signed with ${algorithms.join(' or ')}.`)
+  }
+
+  function checkIssuer(claims: Record<string, unknown>): void {
+    if (claims.iss === options.issuer) return
+    throw refuse('wrong_issuer', `This API accepts tokens of the issuer ${options.issuer}.`)
+  }
+
+  async function checkSignature(token: string, header: JWTHeaderParameters): Promise<void> {
+    try {
+      const key = await keys.find(header)
+      if (!key)
+        throw refuse(
+          'unknown_key',
+          'The access token is signed with a key that the issuer does not have. Get a new one.',
+        )
+      await compactVerify(token, key, { algorithms: [...algorithms] })
+    } catch (error) {
+      if (error instanceof AccessError) throw error
+      if (error instanceof errors.JWSSignatureVerificationFailed) {
+        throw refuse('bad_signature', 'The signature of the access token is wrong. Send it exactly as it was issued.')
+      }
+      // Everything else is about the keys, and says nothing about the token: a fault is never 401 (R43).
+      throw new AccessError({
+        status: 503,
+        reason: 'keys_unavailable',
+        description: 'Access tokens cannot be verified at the moment. The token may be good: keep it and try again.',
+        retryAfter: 5,
+        cause: error,
+      })
+    }
+  }
+
+  function checkAudience(claims: Record<string, unknown>): void {
+    const named: unknown[] = Array.isArray(claims.aud) ? claims.aud : [claims.aud]
+    if (audiences.some((audience) => named.includes(audience))) return
+    throw refuse('wrong_audience', `The access token is for another API. Authorize with aud=${audiences[0]}.`)
+  }
+
+  function checkTimes(claims: Record<string, unknown>): void {
+    const { exp, nbf, iat } = claims
+    const clock = now() / 1000
+    if (typeof exp !== 'number' || ![nbf, iat].every((time) => time === undefined || typeof time === 'number')) {
+      throw refuse('malformed_claims', 'The times of the access token are not numbers.')
+    }
+    if (clock >= exp + clockTolerance) {
+      throw refuse('expired', 'The access token has expired. Use the refresh token, or authorize again.')
+    }
+    if ([nbf, iat].some((time) => typeof time === 'number' && time > clock + clockTolerance)) {
+      throw refuse('not_yet_valid', 'The access token is not valid yet. Check the clocks.')
+    }
+  }
+
+  async function authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken> {
+    const header = authorizationHeader?.trim() ?? ''
+    if (!/^bearer(\s|$)/i.test(header)) {
+      throw refuse('missing_token', 'Send the access token in the header: Authorization: Bearer ...')
+    }
+    const token = bearer.exec(header)?.[1]
+    if (token === undefined) {
+      const description = 'The Authorization header must be the word Bearer, a space, and one access token.'
+      throw new AccessError({ status: 400, reason: 'malformed_authorization', description, realm })
+    }
+    return verify(token)
+  }
+
+  return { verify, authenticate }
+}
+
+/** RFC 7515 section 4.1.9: `application/` may be left out; media types have no case. */
+function normalizeType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, '')
+}
+
+/** The bytes of one part of a token; undefined for base64url that is spelt in any but the one canonical way. */
+function canonicalBytes(part: string): Uint8Array | undefined {
+  try {
+    const bytes = base64url.decode(part)
+    return part !== '' && base64url.encode(bytes) === part ? bytes : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Bytes that are no UTF-8 become no text, and no text is no JSON. */
+function asText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return ''
+  }
 }

@@ -1,0 +1,124 @@
+/**
+ * The issuer's public keys: fetched, kept for a while, and fetched again when a token names an unknown one.
+ *
+ * Owns: the cache, the cooldown, and the difference between "no such key" and "the keys cannot be had".
+ * Does not own: tokens. A header's own key or key address (jku, jwk, x5u) is never looked at.
+ */
+import { type CryptoKey, createLocalJWKSet, errors, type JSONWebKeySet, type JWTHeaderParameters } from 'jose'
+
+export interface IssuerKeysOptions {
+  issuer: string
+  jwksUri: string | undefined
+  fetch: typeof fetch
+  now: () => number
+  cacheSeconds: number
+  cooldownSeconds: number
+}
+
+/** The keys cannot be had at the moment; says nothing about any token. */
+export class KeysUnavailable extends Error {
+  override readonly name = 'KeysUnavailable'
+}
+
+export interface IssuerKeys {
+  /** Undefined if the issuer has no such key. Throws KeysUnavailable. */
+  find(header: JWTHeaderParameters): Promise<CryptoKey | undefined>
+}
+
+/** While the issuer cannot be reached it is asked again this often, not at every request. */
+const retrySeconds = 5
+const fetchTimeoutMilliseconds = 5_000
+const longestDocument = 256 * 1024
+
+interface KeySet {
+  find: ReturnType<typeof createLocalJWKSet>
+  kids: ReadonlySet<string>
+  fetchedAt: number
+}
+
+export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
+  const { fetch, now } = options
+  let current: KeySet | undefined
+  let pending: Promise<KeySet> | undefined
+  let failedAt = Number.NEGATIVE_INFINITY
+  let failure: unknown
+
+  const age = (since: number) => (now() - since) / 1000
+
+  async function load(): Promise<KeySet> {
+    const uri = options.jwksUri ?? (await discoverJwksUri(options.issuer, fetch))
+    const jwks = asKeySet(await fetchJson(uri, fetch))
+    const kids = new Set(jwks.keys.flatMap((key) => (typeof key.kid === 'string' ? [key.kid] : [])))
+    return { find: createLocalJWKSet(jwks), kids, fetchedAt: now() }
+  }
+
+  /** One fetch at a time, however many requests wait for it. */
+  async function refresh(): Promise<KeySet> {
+    if (age(failedAt) < retrySeconds) throw new KeysUnavailable('the issuer could not be reached', { cause: failure })
+    pending ??= load().finally(() => {
+      pending = undefined
+    })
+    try {
+      current = await pending
+      return current
+    } catch (error) {
+      failedAt = now()
+      failure = error
+      throw new KeysUnavailable('the issuer could not be reached', { cause: error })
+    }
+  }
+
+  async function keySetFor(kid: string): Promise<KeySet> {
+    if (!current) return refresh()
+    const known = current.kids.has(kid)
+    if (known && age(current.fetchedAt) < options.cacheSeconds) return current
+    if (!known && age(current.fetchedAt) < options.cooldownSeconds) return current
+    const last = current
+    return refresh().catch((error: unknown) => {
+      // An issuer that is away for a moment does not stop an API whose keys are known: one more cache period is allowed.
+      if (known && age(last.fetchedAt) < 2 * options.cacheSeconds) return last
+      throw error
+    })
+  }
+
+  return {
+    async find(header) {
+      const keySet = await keySetFor(header.kid ?? '')
+      if (!keySet.kids.has(header.kid ?? '')) return undefined
+      return keySet.find(header).catch((error: unknown) => {
+        // Of the right kid, but of another kind or use than `alg` needs: no key either.
+        if (error instanceof errors.JWKSNoMatchingKey) return undefined
+        throw new KeysUnavailable('the issuer has published a key that cannot be used', { cause: error })
+      })
+    },
+  }
+}
+
+async function discoverJwksUri(issuer: string, fetcher: typeof fetch): Promise<string> {
+  const document = await fetchJson(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, fetcher)
+  // OpenID Connect Discovery section 4.3: the document must be about this very issuer.
+  if (document.issuer !== issuer) throw new Error('the discovery document names another issuer')
+  if (typeof document.jwks_uri !== 'string') throw new Error('the discovery document has no jwks_uri')
+  return document.jwks_uri
+}
+
+async function fetchJson(uri: string, fetcher: typeof fetch): Promise<Record<string, unknown>> {
+  const response = await fetcher(uri, {
+    headers: { accept: 'application/json' },
+    redirect: 'error',
+    signal: AbortSignal.timeout(fetchTimeoutMilliseconds),
+  })
+  if (response.status !== 200) throw new Error(`${uri} answered ${response.status}`)
+  const text = await response.text()
+  if (text.length > longestDocument) throw new Error(`${uri} answered with more than ${longestDocument} characters`)
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null) throw new Error(`${uri} did not answer with a JSON object`)
+  return value as Record<string, unknown>
+}
+
+/** Only what can be an asymmetric signing key is kept: a shared secret in a key set verifies nothing. */
+function asKeySet(document: Record<string, unknown>): JSONWebKeySet {
+  if (!Array.isArray(document.keys)) throw new Error('the key set has no keys')
+  const keys = document.keys.filter((key) => typeof key === 'object' && key !== null && key.kty !== 'oct')
+  return { keys }
+}

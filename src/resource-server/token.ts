@@ -1,0 +1,82 @@
+import { parseScopes, type Scope } from '../smart/scope.ts'
+import { isFhirId } from './request.ts'
+
+/** What a verified access token says. */
+export interface VerifiedToken {
+  issuer: string
+  /** The member who signed in, who need not be the patient. */
+  subject: string
+  clientId: string
+  /** As granted, space-separated, whatever form the claim had. */
+  scope: string
+  /** Those of `scope` that this library understands. */
+  scopes: Scope[]
+  /** FHIR id of the one patient whose record the token opens. */
+  patient?: string
+  /** Relative reference of the person who signed in, for instance `RelatedPerson/17`. */
+  fhirUser?: string
+  /** The authorization behind the token: for logs, and no credential. */
+  grantId?: string
+  /** Seconds since the epoch. */
+  expiresAt: number
+  /** Codes of the sensitive labels that the member released. None in this release. */
+  sensitivities: string[]
+  claims: Record<string, unknown>
+}
+
+/**
+ * Reads the claims of a token whose signature, issuer, audience and times are good. `refuse` makes the error for a
+ * claim that has the wrong form: half-understood claims open nothing.
+ */
+export function readClaims(claims: Record<string, unknown>, refuse: (description: string) => Error): VerifiedToken {
+  const text = (name: string): string | undefined => {
+    const value = claims[name]
+    if (value === undefined || value === null) return undefined
+    if (typeof value !== 'string' || value === '') throw refuse(`The claim ${name} of the access token is not a text.`)
+    return value
+  }
+  const required = (name: string): string => {
+    const value = text(name)
+    if (value === undefined) throw refuse(`The access token has no claim ${name}.`)
+    return value
+  }
+  const scope = scopeOf(claims, refuse)
+  return {
+    issuer: required('iss'),
+    subject: required('sub'),
+    clientId: required('client_id'),
+    scope,
+    scopes: parseScopes(scope).scopes,
+    patient: patientOf(text('patient'), text('patient_id'), refuse),
+    fhirUser: text('fhirUser'),
+    grantId: text('grant_id'),
+    expiresAt: Number(claims.exp),
+    // No claim opens sensitive data yet: the member has no control for them in this release.
+    sensitivities: [],
+    claims,
+  }
+}
+
+/** `scope` or `scp`, a text or a list (R42). */
+function scopeOf(claims: Record<string, unknown>, refuse: (description: string) => Error): string {
+  const claim = claims.scope ?? claims.scp ?? ''
+  const parts: unknown[] = Array.isArray(claim) ? claim : [claim]
+  if (!parts.every((part) => typeof part === 'string')) {
+    throw refuse('The scope of the access token is neither a text nor a list of texts.')
+  }
+  return parts.join(' ')
+}
+
+/** `patient`, or its alias `patient_id` (R3): one patient, or none. */
+function patientOf(
+  patient: string | undefined,
+  alias: string | undefined,
+  refuse: (description: string) => Error,
+): string | undefined {
+  if (patient !== undefined && alias !== undefined && patient !== alias) {
+    throw refuse('The access token names two patients.')
+  }
+  const id = patient ?? alias
+  if (id !== undefined && !isFhirId(id)) throw refuse('The patient of the access token is not a FHIR id.')
+  return id
+}
