@@ -27,6 +27,7 @@ export type AuditType =
   | 'code.reused'
   | 'token.issued'
   | 'token.refreshed'
+  | 'token.refused'
   | 'token.reused'
   | 'token.revoked'
   | 'token.introspected'

@@ -1,0 +1,56 @@
+/**
+ * One server per SQLite file: a second one would sign with keys and count failures that the first does not know of.
+ * Command-line tools do not ask for the lock; the store itself is correct with several processes.
+ */
+import { DatabaseSync } from 'node:sqlite'
+import { LatchkeyError } from '../errors.ts'
+import { storeFault } from './faults.ts'
+import { makeFolder, sqliteFile } from './sqlite-file.ts'
+
+export interface ServerLock {
+  release(): void
+}
+
+/** https://www.sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5
+
+/** Held locks. Without a reference the handle would be collected as garbage, and the lock with it. */
+const held = new Set<DatabaseSync>()
+
+/**
+ * Takes the lock of a database URL, or throws `LatchkeyError` (`server_already_running`) that says what to do. It is an
+ * exclusive transaction on `{file}.lock`, so that it ends with the process, however that ends, and is never stale.
+ */
+export function lockServer(url: string): ServerLock {
+  const file = sqliteFile(url)
+  if (file === ':memory:') return { release() {} }
+
+  const lock = openLock(`${file}.lock`)
+  try {
+    lock.exec('begin exclusive')
+  } catch (cause) {
+    lock.close()
+    if ((cause as { errcode?: unknown }).errcode !== SQLITE_BUSY) throw storeFault(cause)
+    throw new LatchkeyError('server_already_running', 500, {
+      message:
+        `Another Latchkey server is using ${file} (it holds ${file}.lock). ` +
+        'Stop it first, or give this one a database of its own with the option database.url.',
+      cause,
+    })
+  }
+  held.add(lock)
+  return {
+    release() {
+      if (held.delete(lock)) lock.close()
+    },
+  }
+}
+
+function openLock(file: string): DatabaseSync {
+  try {
+    makeFolder(file)
+    return new DatabaseSync(file, { timeout: 0 })
+  } catch (error) {
+    throw storeFault(error)
+  }
+}
