@@ -24,8 +24,6 @@ export interface Translator {
   number(value: number): string
   /** "a, b, and c". */
   list(items: readonly string[]): string
-  /** Every key that begins with `prefix`, and its words as the catalogue has them, for scripts. */
-  words(prefix: string): [key: string, text: string][]
 }
 
 /** What a language is chosen from; see `negotiate`. */
@@ -149,7 +147,5 @@ function createTranslator(language: string, catalogues: Map<string, Map<string, 
     },
     number: (value) => numbers.format(value),
     list: (items) => lists.format(items),
-    words: (prefix) =>
-      [...(reserve?.keys() ?? [])].filter((key) => key.startsWith(prefix)).map((key) => [key, look(key) ?? '']),
   }
 }

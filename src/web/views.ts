@@ -7,12 +7,11 @@
  *   page                        its typed object, with `Common` mixed in
  *   t(key, params), has(key)    words from views/locales/{en,es}.json (sorted by key; no literal text in views)
  *   date(ms | iso, {time}), number(n), list(items)
- *   words(prefix)               [key, text][] as the catalogue has them, for a script that fills in the {names} itself
  *   asset(name)                 the address of a file in views/assets, or of a plan's `brand/{id}.css`
  * and is framed by the layout:
  *   <%- include('/layout/top', { title: t('…') }) %> … <%- include('/layout/bottom') %>
- * The title is the document's title; the view writes its own h1. Beside the title, `wide: true` makes the page broad, `scripts: ['a.js']`
- * adds deferred scripts and `modules: ['b.js']` modules from /assets, in this order. Raw output (`<%-`) is for `include` alone, and test/house/views.test.ts holds all of this.
+ * The title is the document's title; the view writes its own h1. `wide: true` beside the title makes the page broad. A view that is
+ * only a part of others gets what it needs as `part`. Raw output (`<%-`) is for `include` alone; test/house/views.test.ts holds this.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -46,7 +45,7 @@ export interface Views {
 /** The cookie that keeps a person's choice of language; one for the host, as it says nothing of an issuer. */
 export const LANGUAGE_COOKIE = 'lk_lang'
 
-const NAMES = ['page', 't', 'has', 'date', 'number', 'list', 'words', 'asset', 'title', 'wide', 'scripts', 'modules']
+const NAMES = ['page', 't', 'has', 'date', 'number', 'list', 'asset', 'title', 'wide', 'part']
 
 export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; assets: Assets }): Views {
   const compiled = new Map<string, ejs.TemplateFunction>()
@@ -81,20 +80,8 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
   function render<V extends keyof Pages>(view: V, page: Pages[V] & Common): string {
     const template = compiled.get(view)
     if (!template) throw new Error(`no view ${view}`)
-    const { t, has, date, number, list, words } = i18n.translator(page.language)
-    return template({
-      page,
-      t,
-      has,
-      date,
-      number,
-      list,
-      words,
-      asset: assets.url,
-      wide: false,
-      scripts: [],
-      modules: [],
-    })
+    const { t, has, date, number, list } = i18n.translator(page.language)
+    return template({ page, t, has, date, number, list, asset: assets.url, wide: false })
   }
 
   return {
