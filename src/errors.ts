@@ -41,8 +41,8 @@ export class LatchkeyError extends Error {
 export class InputFaults extends LatchkeyError {
   readonly faults: readonly Fault[]
 
-  constructor(faults: readonly Fault[]) {
-    super('invalid_input', 400, { message: faults.map((f) => `${f.path}: ${f.message}`).join('; ') })
+  constructor(faults: readonly Fault[], code = 'invalid_input') {
+    super(code, 400, { message: faults.map((f) => `${f.path}: ${f.message}`).join('; ') })
     this.faults = faults
   }
 }
@@ -50,6 +50,11 @@ export class InputFaults extends LatchkeyError {
 /** A fault of ours (store, directory, key service): 503, never blamed on the client, and what was presented works afterwards (R43). */
 export class Unavailable extends LatchkeyError {
   constructor(detail: string, options: { retryAfter?: number; cause?: unknown } = {}) {
-    super('temporarily_unavailable', 503, { message: detail, detail, retryAfter: options.retryAfter ?? 5, cause: options.cause })
+    super('temporarily_unavailable', 503, {
+      message: detail,
+      detail,
+      retryAfter: options.retryAfter ?? 5,
+      cause: options.cause,
+    })
   }
 }

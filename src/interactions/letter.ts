@@ -1,0 +1,39 @@
+/** The letter that tells a member of a new connection (R28). */
+import type { Environment } from '../config/settings.ts'
+import type { ConnectionLetter } from '../members/connections.ts'
+import type { PatientChoice } from '../members/directory.ts'
+import type { MemberRow } from '../storage/tables.ts'
+import type { Translator } from '../web/i18n.ts'
+import type { AppFace } from '../web/pages.ts'
+
+/** A header's line holds no break: whatever an app calls itself, it stays on it. */
+const oneLine = (text: string): string => text.replaceAll(/[\r\n]+/g, ' ')
+
+/** Null for a member without an address. No health data: a mailbox is not a private place. */
+export const connectionLetter = (about: {
+  member: MemberRow
+  patient: PatientChoice
+  app: AppFace
+  environment: Environment
+  endsAt: number
+  words: Translator
+}): ConnectionLetter | null => {
+  const { member, patient, app, environment, words } = about
+  if (!member.email) return null
+  const { serviceDesk } = environment.plan.contacts
+  const params = {
+    name: member.name,
+    patient: patient.name,
+    app: app.name,
+    plan: environment.plan.name,
+    date: words.date(about.endsAt),
+    desk: serviceDesk.name,
+    phone: serviceDesk.phone,
+  }
+  return {
+    recipient: member.email,
+    subject: oneLine(words.t('letter.connected.subject', params)),
+    body: words.t('letter.connected.body', params),
+    language: words.language,
+  }
+}

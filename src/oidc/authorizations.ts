@@ -1,0 +1,167 @@
+/**
+ * The authorization that a member is in the middle of, as the interaction pages see it.
+ *
+ * Owns: reading it, and each way on: signed in, patient chosen, shared, refused. The engine stays behind this door.
+ * Does not own: the pages and their words (interactions), the record of a decision (members/connections).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Api, Environment } from '../config/settings.ts'
+import { LatchkeyError } from '../errors.ts'
+import type { Connections, SharedDecision } from '../members/connections.ts'
+import { parseScopes, scopeText } from '../smart/scope.ts'
+import type { ClientRecord, Clients } from './clients.ts'
+import { errors, type Interaction, type Provider } from './engine.ts'
+import { apiNamed } from './resources.ts'
+
+/** One HTTP exchange, as node:http gives it: cookies are read from it. */
+export interface Exchange {
+  req: IncomingMessage
+  res: ServerResponse
+}
+
+/** What the app asked for and how far the member has come. */
+export interface Authorization {
+  uid: string
+  step: 'login' | 'patient' | 'consent'
+  client: ClientRecord
+  api: Api
+  /** What the app asked for, as far as it exists and is allowed. */
+  scope: string
+  redirectUri: string
+  uiLocales: string | null
+  loginHint: string | null
+  /** `sub` of the member who is signed in. */
+  subject: string | null
+  /** The row id of the patient chosen in an earlier step. */
+  patientId: string | null
+}
+
+const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
+const secondsLeft = (interaction: Interaction): number => Math.max(1, interaction.exp - Math.floor(Date.now() / 1000))
+
+export const createAuthorizations = (deps: {
+  provider: Provider
+  environment: Environment
+  clients: Clients
+  connections: Connections
+}) => {
+  const { provider, environment, clients, connections } = deps
+
+  const interactionOf = async ({ req, res }: Exchange, uid: string): Promise<Interaction> => {
+    try {
+      const interaction = await provider.interactionDetails(req, res)
+      if (interaction.uid !== uid) throw new errors.SessionNotFound('another authorization')
+      return interaction
+    } catch (error) {
+      if (error instanceof errors.SessionNotFound)
+        throw new LatchkeyError('authorization_expired', 400, { detail: error.error_description, cause: error })
+      throw error
+    }
+  }
+
+  /** The authorization in progress. Throws `authorization_expired` (400) where it is over or another browser's. */
+  const load = async (exchange: Exchange, uid: string): Promise<Authorization> => {
+    const interaction = await interactionOf(exchange, uid)
+    const { params, prompt } = interaction
+    const client = await clients.find(String(params.client_id))
+    if (!client) throw new LatchkeyError('authorization_expired', 400, { detail: 'the app is no longer registered' })
+    const api = apiNamed(environment.apis, String(params.resource))
+    if (!api) throw new LatchkeyError('authorization_expired', 400, { detail: 'the API is no longer configured' })
+    const chosen = interaction.lastSubmission?.patient
+    return {
+      uid,
+      step: prompt.name === 'patient' || prompt.name === 'consent' ? prompt.name : 'login',
+      client,
+      api,
+      scope: String(params.scope ?? ''),
+      redirectUri: String(params.redirect_uri),
+      uiLocales: text(params.ui_locales),
+      loginHint: text(params.login_hint),
+      subject: interaction.session?.accountId ?? null,
+      patientId: chosen && typeof chosen === 'object' && 'id' in chosen ? text(chosen.id) : null,
+    }
+  }
+
+  /** Ends the session that the browser has, so that the next sign-in begins a new one (ASVS 7.2.4). */
+  const forgetSession = async (interaction: Interaction): Promise<void> => {
+    if (!interaction.session) return
+    const session = await provider.Session.findByUid(interaction.session.uid)
+    await session?.destroy()
+    interaction.session = undefined
+    await interaction.save(secondsLeft(interaction))
+  }
+
+  /** The member has signed in. Returns where the browser goes on. */
+  const signedIn = async (exchange: Exchange, uid: string, subject: string): Promise<string> => {
+    const interaction = await interactionOf(exchange, uid)
+    if (interaction.session && interaction.session.accountId !== subject) await forgetSession(interaction)
+    return provider.interactionResult(
+      exchange.req,
+      exchange.res,
+      { login: { accountId: subject, amr: ['pwd'] } },
+      { mergeWithLastSubmission: false },
+    )
+  }
+
+  /** The member has chosen whose record this is about. */
+  const patientChosen = async (exchange: Exchange, uid: string, patientId: string): Promise<string> => {
+    await interactionOf(exchange, uid)
+    return provider.interactionResult(exchange.req, exchange.res, { patient: { id: patientId } })
+  }
+
+  /**
+   * The member shares: makes the grant, records the decision, and goes back to the app with a code. From here on the
+   * authorization is for `grantedScope` and nothing else.
+   */
+  const share = async (
+    exchange: Exchange,
+    authorization: Authorization,
+    decision: Omit<SharedDecision, 'grantId'>,
+  ): Promise<string> => {
+    const interaction = await interactionOf(exchange, authorization.uid)
+    if (!interaction.session) throw new LatchkeyError('authorization_expired', 400)
+    const { scopes } = parseScopes(decision.grantedScope)
+    const grant = new provider.Grant({
+      accountId: interaction.session.accountId,
+      clientId: authorization.client.clientId,
+    })
+    grant.exp = Math.floor(decision.endsAt / 1000)
+    grant.addOIDCScope(scopeText(scopes.filter((scope) => scope.kind === 'plain')))
+    grant.addResourceScope(
+      String(interaction.params.resource),
+      scopeText(scopes.filter((scope) => scope.kind === 'resource')),
+    )
+    const grantId = await grant.save()
+    await connections.recordShared({ ...decision, grantId })
+    interaction.params.scope = decision.grantedScope
+    await interaction.save(secondsLeft(interaction))
+    return provider.interactionResult(exchange.req, exchange.res, { consent: { grantId } })
+  }
+
+  /** Goes back to the app with `access_denied` and a description for its developer. */
+  const refuse = async (exchange: Exchange, uid: string, description: string): Promise<string> => {
+    await interactionOf(exchange, uid)
+    return provider.interactionResult(
+      exchange.req,
+      exchange.res,
+      { error: 'access_denied', error_description: description },
+      { mergeWithLastSubmission: false },
+    )
+  }
+
+  /** The member who is signed in at this browser outside of any authorization, by `sub`. */
+  const signedInSubject = async ({ req, res }: Exchange): Promise<string | null> => {
+    const session = await provider.Session.get(provider.createContext(req, res))
+    return session.accountId ?? null
+  }
+
+  /** Signs the browser out of this issuer. Connections with offline access go on. */
+  const signOut = async ({ req, res }: Exchange): Promise<void> => {
+    const session = await provider.Session.get(provider.createContext(req, res))
+    if (session.accountId) await session.destroy()
+  }
+
+  return { load, signedIn, patientChosen, share, refuse, signedInSubject, signOut }
+}
+
+export type Authorizations = ReturnType<typeof createAuthorizations>

@@ -1,0 +1,53 @@
+/**
+ * What an issuer says of itself: OpenID Connect discovery, RFC 8414 metadata, and the SMART configuration.
+ *
+ * Owns: the addresses (R41) and that only what works is named (R1). Does not own: the SMART document's form (smart/discovery).
+ */
+import type { Api, Environment } from '../config/settings.ts'
+import { type SmartEndpoints, scopesOf, smartConfiguration } from '../smart/discovery.ts'
+
+/** The absolute addresses of an issuer's endpoints, as configured. */
+export const endpointsOf = (environment: Environment): SmartEndpoints & { userinfo: string } => {
+  const { endpoints } = environment
+  const at = ({ path }: { path: string }): string => new URL(path, environment.issuer).href
+  return {
+    authorization: at(endpoints.authorization),
+    token: at(endpoints.token),
+    introspection: at(endpoints.introspection),
+    revocation: at(endpoints.revocation),
+    userinfo: at(endpoints.userinfo),
+    jwks: at(endpoints.jwks),
+  }
+}
+
+const scopesOfAll = (apis: readonly Api[]): string[] => [...new Set(apis.flatMap((api) => scopesOf(api)))]
+
+const authMethods = ['none', 'client_secret_basic', 'client_secret_post']
+
+/** The SMART configuration of an API, or of the issuer as a whole. */
+export const smartDocument = (environment: Environment, api?: Api): Record<string, unknown> =>
+  smartConfiguration({
+    issuer: environment.issuer,
+    endpoints: endpointsOf(environment),
+    scopes: scopesOfAll(api ? [api] : environment.apis),
+  })
+
+/** The engine's metadata with our addresses, our scopes, and only what works. */
+export const issuerDocument = (environment: Environment, engine: Record<string, unknown>): Record<string, unknown> => {
+  const endpoints = endpointsOf(environment)
+  return {
+    ...engine,
+    authorization_endpoint: endpoints.authorization,
+    token_endpoint: endpoints.token,
+    userinfo_endpoint: endpoints.userinfo,
+    jwks_uri: endpoints.jwks,
+    introspection_endpoint: endpoints.introspection,
+    introspection_endpoint_auth_methods_supported: authMethods.slice(1),
+    revocation_endpoint: endpoints.revocation,
+    revocation_endpoint_auth_methods_supported: authMethods,
+    scopes_supported: scopesOfAll(environment.apis),
+    response_modes_supported: ['query'],
+    token_endpoint_auth_methods_supported: authMethods,
+    ui_locales_supported: environment.plan.languages,
+  }
+}

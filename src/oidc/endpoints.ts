@@ -1,0 +1,131 @@
+/**
+ * What is done around the engine's own routes, in one visible order.
+ *
+ * Owns: discovery made true, the completed token answer, introspection of JWTs, faults of ours as 503, the audit of answers.
+ * Does not own: routing (routes.ts), or any rule: each is called from the file that has it.
+ */
+import type { Audit } from '../audit/audit.ts'
+import type { Environment } from '../config/settings.ts'
+import type { Log } from '../log.ts'
+import type { Connections } from '../members/connections.ts'
+import type { Database } from '../storage/database.ts'
+import { issuerDocument } from './discovery.ts'
+import type { EngineContext, Provider } from './engine.ts'
+import type { Introspection } from './introspection.ts'
+import { stateOf } from './request-state.ts'
+import type { createTokenResponse } from './token-response.ts'
+
+type Middleware = (ctx: EngineContext, next: () => Promise<void>) => Promise<void>
+
+export const surroundEngine = (deps: {
+  provider: Provider
+  environment: Environment
+  database: Database
+  audit: Audit
+  log: Log
+  connections: Connections
+  introspection: Introspection
+  tokenResponse: ReturnType<typeof createTokenResponse>
+  giveBackCode: (code: string) => Promise<void>
+}): void => {
+  const { provider, environment, database, audit, log, introspection, tokenResponse } = deps
+
+  const bodyOf = (ctx: EngineContext): Record<string, unknown> =>
+    typeof ctx.body === 'object' && ctx.body !== null ? (ctx.body as Record<string, unknown>) : {}
+
+  /** 503 says when to come back (R43); a refused grant says why (R9). */
+  const faults: Middleware = async (ctx, next) => {
+    await next()
+    if (ctx.status === 503) ctx.set('Retry-After', '5')
+  }
+
+  const discovery: Middleware = async (ctx, next) => {
+    await next()
+    if (ctx.oidc?.route !== 'discovery' || ctx.status !== 200) return
+    ctx.body = issuerDocument(environment, bodyOf(ctx))
+    ctx.set('Cache-Control', 'public, max-age=300')
+  }
+
+  const keys: Middleware = async (ctx, next) => {
+    await next()
+    if (ctx.oidc?.route === 'jwks' && ctx.status === 200) ctx.set('Cache-Control', 'public, max-age=300')
+  }
+
+  const auditToken = async (ctx: EngineContext): Promise<void> => {
+    const { grant, requestId, refusal } = stateOf(ctx.req)
+    const issued = ctx.status === 200
+    if (issued && ctx.oidc.params?.grant_type !== 'authorization_code') return
+    await database.transaction(async (trx) => {
+      if (issued && grant) await deps.connections.touch(trx, grant.row.id)
+      await audit.record(trx, {
+        type: issued ? 'token.issued' : 'token.refused',
+        outcome: issued ? 'success' : 'refused',
+        plan: environment.plan.id,
+        issuer: environment.id,
+        actor: ctx.oidc.client ? `client:${ctx.oidc.client.clientId}` : 'anonymous',
+        memberId: grant?.row.member_id,
+        patientId: grant?.row.patient_id ?? undefined,
+        grantId: grant?.row.id,
+        requestId: requestId ?? undefined,
+        details: issued ? {} : { error: String(bodyOf(ctx).error ?? ''), subcode: refusal ?? null },
+      })
+    })
+  }
+
+  const token: Middleware = async (ctx, next) => {
+    await next()
+    if (ctx.oidc?.route !== 'token') return
+    // RFC 6749 §5.1 and SMART "Obtain access token": answers with tokens are never cached.
+    ctx.set('Cache-Control', 'no-store')
+    ctx.set('Pragma', 'no-cache')
+    if (ctx.status === 200) tokenResponse.complete(ctx)
+    else if (ctx.status === 400) tokenResponse.explain(ctx)
+    // Nobody who is not known to us fills the audit: those refusals are in the log.
+    if (ctx.status !== 200 && (ctx.status >= 500 || !ctx.oidc.client)) return
+    await auditToken(ctx)
+  }
+
+  /** A code whose exchange our fault spoiled is good again (R43). */
+  const codeKept: Middleware = async (ctx, next) => {
+    await next()
+    const { usedCode } = stateOf(ctx.req)
+    if (ctx.oidc?.route !== 'token' || ctx.status < 500 || !usedCode) return
+    await deps.giveBackCode(usedCode).catch((error) => log.warn({ err: error }, 'a code will be given back later'))
+  }
+
+  const introspectionAnswer: Middleware = async (ctx, next) => {
+    await next()
+    const { oidc } = ctx
+    if (oidc?.route !== 'introspection' && oidc?.route !== 'revocation') return
+    const presented = String(oidc.params?.token ?? '')
+    if (bodyOf(ctx).error === 'unsupported_token_type' && oidc.client) {
+      ctx.status = 200
+      if (oidc.route === 'introspection') ctx.body = await introspection.introspect(presented, oidc.client.clientId)
+      else {
+        await introspection.revoke(presented, oidc.client.clientId)
+        ctx.body = ''
+      }
+      return
+    }
+    const { grant } = stateOf(ctx.req)
+    if (bodyOf(ctx).active === true && grant) ctx.body = introspection.completeRefreshToken(bodyOf(ctx), grant)
+  }
+
+  /** Our own middleware may fail by our fault as well: the same 503 as the engine's. */
+  const ourFaults: Middleware = async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      log.error({ err: error, requestId: stateOf(ctx.req).requestId }, 'an endpoint failed')
+      ctx.status = 503
+      ctx.body = {
+        error: 'temporarily_unavailable',
+        error_description: 'The server cannot answer just now. Try again soon.',
+      }
+      ctx.set('Cache-Control', 'no-store')
+    }
+  }
+
+  for (const middleware of [faults, codeKept, ourFaults, discovery, keys, token, introspectionAnswer])
+    provider.use(middleware as Parameters<Provider['use']>[0])
+}

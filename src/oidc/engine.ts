@@ -1,0 +1,50 @@
+/**
+ * The seam to the engine, oidc-provider: the only file that imports it, and only its public interface.
+ *
+ * Owns: which of the engine's names the rest of `oidc` may use, and how a fault of ours is told to it.
+ * Does not own: its settings (provider.ts) or its storage (adapter.ts).
+ */
+import { errors, interactionPolicy, Provider } from 'oidc-provider'
+import { LatchkeyError } from '../errors.ts'
+
+export type {
+  Adapter,
+  AdapterPayload,
+  Client as EngineClient,
+  ClientMetadata,
+  Configuration,
+  Interaction,
+  JWKS,
+  KoaContextWithOIDC as EngineContext,
+} from 'oidc-provider'
+export { errors, interactionPolicy, Provider }
+
+/** A fault of ours as the engine understands it: 503 `temporarily_unavailable`, on every endpoint (R43). */
+class OurFault extends errors.OIDCProviderError {
+  override error_description = 'The server cannot answer just now. What you sent is still good: try again soon.'
+
+  constructor(cause: LatchkeyError) {
+    super(503, 'temporarily_unavailable')
+    this.expose = true
+    this.cause = cause
+    this.error_detail = cause.message
+  }
+}
+
+const translate = (error: unknown): unknown =>
+  error instanceof LatchkeyError && error.status === 503 ? new OurFault(error) : error
+
+/**
+ * Wraps a hook or an adapter's method so that faults of ours reach the engine in its own terms. Synchronous functions
+ * stay synchronous, since some hooks must be.
+ */
+export const tellFaults =
+  <A extends unknown[], R>(hook: (...args: A) => R): ((...args: A) => R) =>
+  (...args) => {
+    try {
+      const answer = hook(...args)
+      return answer instanceof Promise ? (answer.catch((e) => Promise.reject(translate(e))) as R) : answer
+    } catch (error) {
+      throw translate(error)
+    }
+  }

@@ -1,0 +1,127 @@
+/**
+ * Introspection and revocation of what the engine does not store: access tokens are JWTs (RFC 7662, RFC 7009).
+ *
+ * Owns: the answer for a JWT, the members that SMART adds for refresh tokens (SMART "Token Introspection"), who may ask.
+ * Does not own: introspection of refresh tokens itself (the engine), or what ends with a grant (members/connections).
+ */
+import { createLocalJWKSet, type JWK, type JWTPayload, jwtVerify } from 'jose'
+import type { Environment } from '../config/settings.ts'
+import type { Connections } from '../members/connections.ts'
+import type { GrantContext } from '../members/grants.ts'
+import type { ShortLived } from '../storage/short-lived.ts'
+import type { Clients } from './clients.ts'
+import { fhirUserUrl } from './subjects.ts'
+
+/** A live access token of this issuer, with the grant it rests on. */
+export interface LiveToken {
+  claims: JWTPayload
+  grant: GrantContext
+  scope: string
+}
+
+/** Members that only a private key has (RFC 7518 §6). */
+const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'])
+const publicPart = (key: JWK): JWK =>
+  Object.fromEntries(Object.entries(key).filter(([name]) => !privateMembers.has(name))) as JWK
+
+const revokedKind = 'RevokedAccessToken'
+
+/** The scopes of a token, however its profile spells them (R42). */
+export const scopeOfClaims = (claims: JWTPayload): string => {
+  const value = claims.scope ?? claims.scp
+  return Array.isArray(value) ? value.join(' ') : String(value ?? '')
+}
+
+export const createIntrospection = (deps: {
+  environment: Environment
+  connections: Connections
+  clients: Clients
+  shortLived: ShortLived
+  /** The issuer's signing keys. */
+  keys: JWK[]
+}) => {
+  const { environment, connections, clients, shortLived } = deps
+  const keys = createLocalJWKSet({ keys: deps.keys.map(publicPart) })
+
+  /** The claims of an access token that we signed and that has not ended; undefined for anything else. */
+  const claimsOf = async (token: string): Promise<JWTPayload | undefined> => {
+    try {
+      const { payload, protectedHeader } = await jwtVerify(token, keys, {
+        issuer: environment.issuer,
+        audience: environment.apis.map((api) => api.baseUrl),
+        algorithms: ['ES256', 'RS256'],
+      })
+      const profiles = environment.apis.map((api) => api.tokenProfile.typ)
+      // An ID token is signed by the same keys and opens nothing: only access tokens carry a grant and a client.
+      const isAccessToken = profiles.some((typ) => typ === protectedHeader.typ) && typeof payload.client_id === 'string'
+      return isAccessToken ? payload : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** A token as it stands: signature, time, the grant, the member's authority, and revocation by the app. */
+  const liveToken = async (token: string): Promise<LiveToken | undefined> => {
+    const claims = await claimsOf(token)
+    if (typeof claims?.grant_id !== 'string' || !claims.jti) return undefined
+    if (await shortLived.get(revokedKind, claims.jti)) return undefined
+    const grant = await connections.grantContext(environment.id, claims.grant_id)
+    if (grant?.standing !== 'live') return undefined
+    return { claims, grant, scope: scopeOfClaims(claims) }
+  }
+
+  /** May this client learn of a token of that grant? The token's own client, or a resource server of its API (R10). */
+  const mayIntrospect = async (asking: string, grant: GrantContext): Promise<boolean> => {
+    if (asking === grant.row.client_id) return true
+    const client = await clients.find(asking)
+    return client?.kind === 'resource-server' && client.apis.includes(grant.api)
+  }
+
+  /** What SMART adds to an answer: every member of the launch context, and who the person is. */
+  const smartMembers = (grant: GrantContext) => ({
+    patient: grant.patientFhirId,
+    fhirUser: fhirUserUrl(environment, grant),
+    grant_id: grant.row.id,
+    grant_expires_at: Math.floor(grant.row.expires_at / 1000),
+  })
+
+  /** The introspection answer for an access token; only `active: false` for whoever may not ask. */
+  const introspect = async (token: string, asking: string): Promise<Record<string, unknown>> => {
+    const live = await liveToken(token)
+    if (!live || !(await mayIntrospect(asking, live.grant))) return { active: false }
+    const { iss, sub, aud, exp, iat, jti, client_id } = live.claims
+    return {
+      active: true,
+      token_type: 'Bearer',
+      scope: live.scope,
+      client_id,
+      iss,
+      sub,
+      aud,
+      exp,
+      iat,
+      jti,
+      patient_id: live.grant.patientFhirId,
+      ...smartMembers(live.grant),
+    }
+  }
+
+  /** Revokes one access token of the asking client until it would have ended; its grant lives on. Anything else is no error. */
+  const revoke = async (token: string, asking: string): Promise<void> => {
+    const claims = await claimsOf(token)
+    if (!claims?.jti || !claims.exp || claims.client_id !== asking) return
+    await shortLived.set(revokedKind, claims.jti, true, claims.exp * 1000)
+  }
+
+  /** Completes the engine's answer for an active refresh token. */
+  const completeRefreshToken = (body: Record<string, unknown>, grant: GrantContext): Record<string, unknown> => ({
+    ...body,
+    scope: grant.row.scope,
+    patient_id: grant.patientFhirId,
+    ...smartMembers(grant),
+  })
+
+  return { liveToken, mayIntrospect, introspect, revoke, completeRefreshToken }
+}
+
+export type Introspection = ReturnType<typeof createIntrospection>

@@ -1,0 +1,166 @@
+/**
+ * The engine of one issuer: its settings as data, and what is done around its routes.
+ *
+ * Owns: every option of oidc-provider that we set. Does not own: the hooks' rules, each of which has a file of its own.
+ */
+import type { Environment, Settings } from '../config/settings.ts'
+import { randomToken } from '../secrets.ts'
+import { allowedOrigin, secretIsRight } from './clients.ts'
+import { type Configuration, type EngineContext, errors, Provider, tellFaults } from './engine.ts'
+import type { IssuerKeys } from './keys.ts'
+import { stateOf } from './request-state.ts'
+import { nameToken, type readToken } from './rotation.ts'
+
+/** The engine's own routes below the issuer's path; what discovery names and every alias lead here (R41). */
+export const engineRoutes = {
+  authorization: '/authorize',
+  token: '/token',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  userinfo: '/userinfo',
+  jwks: '/jwks',
+} as const
+
+export interface EngineHooks {
+  adapter: NonNullable<Configuration['adapter']>
+  findAccount: NonNullable<Configuration['findAccount']>
+  policy: NonNullable<NonNullable<Configuration['interactions']>['policy']>
+  requestedApi(ctx: EngineContext, client: { clientId: string }): Promise<string>
+  resourceServer: NonNullable<
+    NonNullable<NonNullable<Configuration['features']>['resourceIndicators']>['getResourceServerInfo']
+  >
+  accessTokenClaims(ctx: EngineContext): Record<string, unknown>
+  shapeAccessToken: NonNullable<NonNullable<NonNullable<Configuration['formats']>['customizers']>['jwt']>
+  mayIntrospect(asking: string, grantId: string): Promise<boolean>
+}
+
+const seconds = { minute: 60, hour: 3600, day: 86_400 }
+const epochSeconds = (): number => Math.floor(Date.now() / 1000)
+
+/** Cookies of one issuer never meet those of another on the same host. */
+const cookieNames = (environment: Environment) => {
+  const suffix = environment.id.replace('/', '.')
+  return { session: `lk_session.${suffix}`, interaction: `lk_interaction.${suffix}`, resume: `lk_resume.${suffix}` }
+}
+
+/** A session ends after idling, and at its absolute end however busy it is (ASVS 7.3). */
+export const sessionSeconds = (
+  limits: Settings['session'],
+  session: { loginTs?: number | undefined },
+  now: number,
+): number => {
+  const left = (session.loginTs ?? now) + limits.absoluteHours * seconds.hour - now
+  return Math.max(1, Math.min(limits.idleMinutes * seconds.minute, left))
+}
+
+const settingsOf = (
+  environment: Environment,
+  settings: Settings,
+  keys: IssuerKeys,
+  hooks: EngineHooks,
+): Configuration => ({
+  adapter: hooks.adapter,
+  findAccount: tellFaults(hooks.findAccount),
+  jwks: { keys: keys.signing },
+  routes: engineRoutes,
+  scopes: ['openid', 'fhirUser', 'launch/patient', 'offline_access'],
+  claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
+  subjectTypes: ['public'],
+  responseTypes: ['code'],
+  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+  enabledJWA: { idTokenSigningAlgValues: ['RS256'] },
+  pkce: { required: () => true },
+  allowOmittingSingleRegisteredRedirectUri: false,
+  acceptQueryParamAccessTokens: false,
+  clientBasedCORS: (_ctx, origin, client) => allowedOrigin(origin, client.redirectUris ?? []),
+  extraClientMetadata: { properties: ['resource_server'] },
+  // `aud` is judged with the resource, before anything is shown; `launch` belongs to a later release and is ignored.
+  extraParams: { aud: null, launch: null },
+  extraTokenClaims: tellFaults((ctx: EngineContext) => hooks.accessTokenClaims(ctx)),
+  formats: { customizers: { jwt: hooks.shapeAccessToken } },
+  rotateRefreshToken: true,
+  expiresWithSession: () => false,
+  // One new grant per authorization: the patient belongs to one authorization.
+  loadExistingGrant: tellFaults(async (ctx: EngineContext) => {
+    const grantId = ctx.oidc.result?.consent?.grantId
+    return grantId ? ctx.oidc.provider.Grant.find(grantId) : undefined
+  }),
+  interactions: {
+    policy: hooks.policy,
+    url: (_ctx, interaction) =>
+      `${new URL(environment.issuer).pathname.replace(/\/$/, '')}/interaction/${interaction.uid}`,
+  },
+  cookies: {
+    keys: keys.secrets.cookies,
+    names: cookieNames(environment),
+    long: { httpOnly: true, sameSite: 'lax', path: '/', overwrite: true, signed: true },
+    short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
+  },
+  ttl: {
+    AuthorizationCode: seconds.minute,
+    Grant: settings.consent.offlineDays * seconds.day,
+    IdToken: settings.tokens.accessTokenMinutes * seconds.minute,
+    Interaction: seconds.hour,
+    // Rolling by rotation, up to the end date that the member saw and never earlier (R8).
+    RefreshToken: (ctx) => Math.max(1, (ctx.oidc.entities.Grant?.exp ?? 0) - epochSeconds()),
+    Session: (_ctx, session) => sessionSeconds(settings.session, session, epochSeconds()),
+  },
+  features: {
+    devInteractions: { enabled: false },
+    rpInitiatedLogout: { enabled: false },
+    // Answered by us: access tokens are JWTs for a FHIR server, which the engine's own endpoint refuses.
+    userinfo: { enabled: false },
+    revocation: {
+      enabled: true,
+      allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+    },
+    introspection: {
+      enabled: true,
+      allowedPolicy: tellFaults(async (_ctx, client, token) =>
+        'grantId' in token && typeof token.grantId === 'string'
+          ? hooks.mayIntrospect(client.clientId, token.grantId)
+          : false,
+      ),
+    },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: tellFaults(
+        async (ctx, client, oneOf) =>
+          // At the token endpoint `oneOf` is what was granted: one API, or the member would not have seen its name.
+          oneOf?.[0] ?? hooks.requestedApi(ctx, client),
+      ),
+      getResourceServerInfo: tellFaults(hooks.resourceServer),
+      useGrantedResource: () => true,
+    },
+  },
+  renderError: (ctx, out) => {
+    const state = stateOf(ctx.req)
+    state.pageError = Object.assign(new Error(out.error), out)
+    ctx.respond = false
+  },
+})
+
+/** Builds the engine of an issuer. */
+export const createProvider = (deps: {
+  environment: Environment
+  settings: Settings
+  keys: IssuerKeys
+  hooks: EngineHooks
+  mac: Parameters<typeof readToken>[0]
+}): Provider => {
+  const { environment, mac } = deps
+  const provider = new Provider(environment.issuer, settingsOf(environment, deps.settings, deps.keys, deps.hooks))
+  // The edge has removed what the outside forwarded and set the one header that is left, so that URLs and cookies fit.
+  provider.proxy = true
+  provider.Client.prototype.compareClientSecret = async function (presented) {
+    return secretIsRight(presented, this.clientSecret)
+  }
+  // The engine's models make their own ids by this method, which its types do not name.
+  Object.defineProperty(provider.RefreshToken.prototype, 'generateTokenId', {
+    value(this: { grantId?: string; rotations?: number }): string {
+      if (!this.grantId) throw new errors.InvalidGrant({ detail: 'a refresh token without a grant' })
+      return nameToken(mac, environment.id, { family: this.grantId, generation: this.rotations ?? 0 }, randomToken(16))
+    },
+  })
+  return provider
+}

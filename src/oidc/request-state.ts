@@ -1,0 +1,30 @@
+/** What one HTTP request carries from part to part: the engine makes a context of its own, so it hangs on the request. */
+import type { IncomingMessage } from 'node:http'
+import type { GrantContext, GrantStanding } from '../members/grants.ts'
+
+/** Why what was presented is refused (R9); stable, for machines. */
+export type Refusal = Exclude<GrantStanding, 'live'>['ended'] | 'already_used'
+
+export interface RequestState {
+  requestId: string | null
+  /** Why the engine will refuse what was presented. */
+  refusal?: Refusal
+  /** The live grant that the request is about. */
+  grant?: GrantContext
+  /** The authorization code that this request used first. */
+  usedCode?: string
+  /** An error that must be shown on a page of ours. */
+  pageError?: Error
+}
+
+const states = new WeakMap<IncomingMessage, RequestState>()
+
+/** Remembers what the edge knows of a request. */
+export const rememberRequest = (req: IncomingMessage, state: RequestState): RequestState => {
+  states.set(req, state)
+  return state
+}
+
+/** The state of a request; an empty one where none was remembered. */
+export const stateOf = (req: IncomingMessage | undefined): RequestState =>
+  (req && states.get(req)) ?? { requestId: null }

@@ -1,0 +1,93 @@
+/**
+ * Which API a request is for, and which of the scopes it asks for exist there.
+ *
+ * Owns: `aud` and `resource` (R6, RFC 8707), dropping what is unknown or not allowed (R7).
+ * Does not own: what the member ticks (interactions), the grammar of scopes (smart).
+ */
+import type { Api, Environment } from '../config/settings.ts'
+import { scopesOf } from '../smart/discovery.ts'
+import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
+import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
+import type { Clients } from './clients.ts'
+import { type EngineClient, type EngineContext, errors } from './engine.ts'
+
+const trimmed = (url: string): string => url.replace(/\/+$/, '')
+
+/** The API that an `aud` or `resource` names, with or without a trailing slash, by its base or an alias (R6). */
+export const apiNamed = (apis: readonly Api[], audience: string): Api | undefined =>
+  apis.find((api) => [api.baseUrl, ...api.aliases].some((url) => trimmed(url) === trimmed(audience)))
+
+/** What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` scope (R7). */
+export const availableScopes = (requested: string, api: Api, allowed: readonly string[] | null): Scope[] => {
+  const offered = parseScopes(scopesOf(api).join(' ')).scopes
+  const asked = narrow(parseScopes(requested).scopes, offered).kept
+  const mayAsk = allowed === null ? asked : narrow(asked, parseScopes(allowed.join(' ')).scopes).kept
+  return withLaunchPatient(mayAsk)
+}
+
+export const createResources = (deps: {
+  environment: Environment
+  clients: Clients
+  /** The life of access tokens, in seconds. */
+  accessTokenSeconds: number
+}) => {
+  const { environment, clients } = deps
+
+  const expected = (apis: readonly Api[]): string => apis.map((api) => api.baseUrl).join(' or ')
+
+  const apisOf = async (clientId: string): Promise<{ apis: Api[]; scopes: string[] | null }> => {
+    const client = await clients.find(clientId)
+    return {
+      apis: environment.apis.filter((api) => client?.apis.includes(api.id)),
+      scopes: client?.scopes ?? null,
+    }
+  }
+
+  /** The API of a request: by `aud`, or the only one that the app has. */
+  const requestedApi = async (ctx: EngineContext, client: EngineClient): Promise<string> => {
+    const { apis } = await apisOf(client.clientId)
+    const audience = ctx.oidc.params?.aud
+    if (typeof audience === 'string') {
+      const api = apiNamed(apis, audience)
+      if (!api) throw new errors.InvalidTarget(`aud must be ${expected(apis)}`)
+      return api.baseUrl
+    }
+    const [api] = apis
+    if (!api) throw new errors.InvalidTarget('this app is not approved for any API here')
+    if (apis.length > 1 || api.audienceRequired) throw new errors.InvalidRequest(`aud is required: ${expected(apis)}`)
+    return api.baseUrl
+  }
+
+  /**
+   * What the engine is told of an API. At the authorization endpoint this also settles the scopes: what is unknown or
+   * not allowed is dropped, and nothing left is `invalid_scope` (R7).
+   */
+  const resourceServer = async (ctx: EngineContext, resource: string, client: EngineClient) => {
+    const { apis, scopes } = await apisOf(client.clientId)
+    const api = apiNamed(apis, resource)
+    if (!api) throw new errors.InvalidTarget(`resource must be ${expected(apis)}`)
+    const { oidc } = ctx
+    if (oidc.route === 'authorization') {
+      const requested = String(oidc.params?.scope ?? '')
+      const available = availableScopes(requested, api, scopes)
+      if (available.length === 0)
+        throw new errors.InvalidScope(
+          'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
+          requested,
+        )
+      if (oidc.params) oidc.params.scope = scopeText(available)
+    }
+    const held = oidc.entities.RefreshToken?.scope ?? oidc.entities.AuthorizationCode?.scope ?? oidc.params?.scope
+    return {
+      scope: scopeText(parseScopes(String(held ?? '')).scopes.filter((scope) => scope.kind === 'resource')),
+      audience: api.baseUrl,
+      accessTokenFormat: 'jwt' as const,
+      accessTokenTTL: deps.accessTokenSeconds,
+      jwt: { sign: { alg: api.tokenProfile.algorithm } },
+    }
+  }
+
+  return { requestedApi, resourceServer }
+}
+
+export type Resources = ReturnType<typeof createResources>

@@ -1,0 +1,144 @@
+/**
+ * From an address to an issuer: canonical endpoints, their aliases, the well-known documents (R41).
+ *
+ * Owns: which path leads where, GET and POST at the authorization endpoint, CORS of the open documents (R5).
+ * Does not own: what the engine does then (provider.ts), or interaction pages (interactions).
+ */
+import type { Context, Middleware } from 'koa'
+import type { Environment } from '../config/settings.ts'
+import { InputFaults, LatchkeyError } from '../errors.ts'
+import { readForm } from '../web/forms.ts'
+import { smartDocument } from './discovery.ts'
+import type { Provider } from './engine.ts'
+import { engineRoutes } from './provider.ts'
+import { rememberRequest } from './request-state.ts'
+
+export interface MountedIssuer {
+  environment: Environment
+  provider: Provider
+  userinfo: (ctx: Context) => Promise<void>
+}
+
+const longestRequest = 8192
+const metadata = '/.well-known/oauth-authorization-server'
+const openid = '/.well-known/openid-configuration'
+const smart = '/.well-known/smart-configuration'
+
+/** The methods of the engine's routes that are not for people. */
+const methods: Record<string, string[]> = {
+  [engineRoutes.token]: ['POST', 'OPTIONS'],
+  [engineRoutes.introspection]: ['POST', 'OPTIONS'],
+  [engineRoutes.revocation]: ['POST', 'OPTIONS'],
+  [engineRoutes.jwks]: ['GET', 'HEAD', 'OPTIONS'],
+  [openid]: ['GET', 'HEAD', 'OPTIONS'],
+  [metadata]: ['GET', 'HEAD', 'OPTIONS'],
+}
+
+/** `offline_access` needs no `prompt=consent` from the app: every authorization asks for consent anyway. */
+const withPrompt = (query: URLSearchParams): URLSearchParams => {
+  const prompt = query.get('prompt')
+  if (query.getAll('prompt').length < 2 && prompt !== 'none' && !prompt?.split(' ').includes('consent'))
+    query.set('prompt', prompt ? `${prompt} consent` : 'consent')
+  return query
+}
+
+/** An error that must not redirect, in words for the page (R12). */
+const localError = (error: Error & { error?: string; error_description?: string }, status: number): LatchkeyError => {
+  if (status >= 500) return new LatchkeyError('temporarily_unavailable', 503, { retryAfter: 5, cause: error })
+  if (/session|interaction/.test(error.error_description ?? ''))
+    return new LatchkeyError('authorization_expired', 400, { cause: error })
+  const field =
+    error.error === 'invalid_client' ? 'client_id' : error.error === 'invalid_redirect_uri' ? 'redirect_uri' : 'request'
+  const code = error.error === 'invalid_client' ? 'unknown_client' : (error.error ?? 'invalid_request')
+  return new InputFaults([{ path: field, message: error.error_description ?? 'not accepted' }], code)
+}
+
+const openDocument = (ctx: Context, body: Record<string, unknown>): void => {
+  ctx.set('Access-Control-Allow-Origin', '*')
+  if (ctx.method === 'OPTIONS') {
+    ctx.set('Access-Control-Allow-Methods', 'GET, HEAD')
+    ctx.set('Access-Control-Allow-Headers', ctx.get('access-control-request-headers') || 'Accept')
+    ctx.status = 204
+    return
+  }
+  if (ctx.method !== 'GET' && ctx.method !== 'HEAD') throw new LatchkeyError('method_not_allowed', 405)
+  ctx.set('Cache-Control', 'public, max-age=300')
+  // JSON whatever Accept says (SMART "Conformance").
+  ctx.type = 'application/json'
+  ctx.body = JSON.stringify(body)
+}
+
+const pathOf = (url: string): string => new URL(url).pathname.replace(/\/$/, '')
+
+/** One middleware for all issuers. What is not theirs goes on. */
+export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
+  type Handler = (ctx: Context) => Promise<void>
+  const handlers = new Map<string, Handler>()
+  const prefixes: { host: string; path: string; handle: (ctx: Context, rest: string) => Promise<void> }[] = []
+
+  for (const { environment, provider, userinfo } of issuers) {
+    const { host } = new URL(environment.issuer)
+    const base = pathOf(environment.issuer)
+    const engine = provider.callback()
+
+    const handOver = async (ctx: Context, route: string, query: string = ctx.querystring): Promise<void> => {
+      if (methods[route] && !methods[route].includes(ctx.method)) throw new LatchkeyError('method_not_allowed', 405)
+      // Programs' endpoints answer in JSON whatever Accept says; people meet the authorization endpoint only.
+      if (!route.startsWith(engineRoutes.authorization)) ctx.req.headers.accept = 'application/json'
+      const state = rememberRequest(ctx.req, { requestId: ctx.state.requestId })
+      const url = query ? `${route}?${query}` : route
+      ctx.req.url = url
+      Object.assign(ctx.req, { originalUrl: `${base}${url}` })
+      ctx.req.headers.host = host
+      await engine(ctx.req, ctx.res)
+      if (state.pageError) throw localError(state.pageError, ctx.res.statusCode)
+      ctx.respond = false
+    }
+
+    const authorize: Handler = async (ctx) => {
+      // No CORS here, ever: a browser's script has no business at this endpoint (RFC 9700 §2.6).
+      if (ctx.method === 'GET')
+        return handOver(ctx, engineRoutes.authorization, withPrompt(new URLSearchParams(ctx.querystring)).toString())
+      if (ctx.method !== 'POST') throw new LatchkeyError('method_not_allowed', 405)
+      // SMART wants POST as well. Seen by the browser as one more hop, so that our Lax cookies come along.
+      const form = await readForm(ctx, { limit: longestRequest })
+      ctx.status = 303
+      ctx.set('Cache-Control', 'no-store')
+      ctx.set(
+        'Location',
+        `${environment.issuer.slice(0, environment.issuer.length - base.length)}${environment.endpoints.authorization.path}?${form}`,
+      )
+      ctx.body = ''
+    }
+
+    const at = (path: string, handler: Handler) => handlers.set(`${host} ${path}`, handler)
+    for (const [name, route] of Object.entries(engineRoutes)) {
+      const { path, aliases } = environment.endpoints[name as keyof typeof engineRoutes]
+      const handler: Handler =
+        name === 'authorization' ? authorize : name === 'userinfo' ? userinfo : (ctx) => handOver(ctx, route)
+      for (const address of [path, ...aliases]) at(address, handler)
+    }
+    for (const address of [`${base}${openid}`, `${openid}${base}`]) at(address, (ctx) => handOver(ctx, openid))
+    for (const address of [`${base}${metadata}`, `${metadata}${base}`]) at(address, (ctx) => handOver(ctx, metadata))
+    at(`${base}${smart}`, async (ctx) => openDocument(ctx, smartDocument(environment)))
+    for (const api of environment.apis)
+      for (const url of [api.baseUrl, ...api.aliases])
+        handlers.set(`${new URL(url).host} ${pathOf(url)}${smart}`, async (ctx) =>
+          openDocument(ctx, smartDocument(environment, api)),
+        )
+    // Where the browser comes back to from our own pages.
+    prefixes.push({
+      host,
+      path: `${base}${engineRoutes.authorization}/`,
+      handle: (ctx, rest) => handOver(ctx, `${engineRoutes.authorization}/${rest}`),
+    })
+  }
+
+  return async (ctx, next) => {
+    const handler = handlers.get(`${ctx.host} ${ctx.path}`)
+    if (handler) return handler(ctx)
+    const prefix = prefixes.find(({ host, path }) => host === ctx.host && ctx.path.startsWith(path))
+    if (prefix) return prefix.handle(ctx, ctx.path.slice(prefix.path.length))
+    return next()
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What an app is handed: the answer of the token endpoint and the access token itself.
+ *
+ * Owns: the members that SMART adds (R3), the token profile of each API (R42), why a refresh was refused (R9).
+ * Does not own: issuing (the engine) or which scopes were granted (members/connections).
+ */
+import type { Api, Environment } from '../config/settings.ts'
+import type { GrantContext } from '../members/grants.ts'
+import { parseScopes } from '../smart/scope.ts'
+import { covers } from '../smart/scope-set.ts'
+import type { EngineContext } from './engine.ts'
+import { stateOf } from './request-state.ts'
+import { fhirUserUrl } from './subjects.ts'
+
+/** The scopes of one answer: all that was granted, or what a refresh asked of it, in its own words. */
+export const answeredScope = (granted: string, asked: string | undefined): string => {
+  if (!asked) return granted
+  const held = parseScopes(granted).scopes
+  return parseScopes(asked)
+    .scopes.filter((scope) => covers(held, scope))
+    .map((scope) => scope.text)
+    .join(' ')
+}
+
+/** Why a grant ended, in words for an app's developer. */
+const reasons: Record<string, string> = {
+  expired: 'The end date that the member saw has passed. Ask the member to connect again.',
+  revoked_by_member: 'The member ended this connection.',
+  revoked_by_app: 'The app revoked this grant.',
+  authority_ended: 'The member may no longer share this record.',
+  app_suspended: 'The app is suspended.',
+  token_reused: 'A refresh token was used again after its grace of 30 seconds; the grant was ended.',
+  code_reused: 'The authorization code was used twice; the grant was ended.',
+  replaced: 'A newer consent replaced this grant.',
+  already_used: 'This refresh token was used already. Use the newest one.',
+}
+
+export const createTokenResponse = ({ environment }: { environment: Environment }) => {
+  const apiOf = (grant: GrantContext): Api | undefined => environment.apis.find((api) => api.id === grant.api)
+
+  const grantOf = (ctx: EngineContext): GrantContext => {
+    const { grant } = stateOf(ctx.req)
+    if (!grant) throw new TypeError('a token is issued without a grant')
+    return grant
+  }
+
+  const scopeOf = (ctx: EngineContext): string => {
+    const asked = ctx.oidc.entities.RotatedRefreshToken ? ctx.oidc.params?.scope : undefined
+    return answeredScope(grantOf(ctx).row.scope, typeof asked === 'string' ? asked : undefined)
+  }
+
+  /** Claims of the access token beside those of RFC 9068: the patient, the person, the handle of the grant. */
+  const accessTokenClaims = (ctx: EngineContext): Record<string, unknown> => {
+    const grant = grantOf(ctx)
+    const profile = apiOf(grant)?.tokenProfile
+    return {
+      ...profile?.claims,
+      ...Object.fromEntries((profile?.patientAliases ?? []).map((name) => [name, grant.patientFhirId])),
+      patient: grant.patientFhirId,
+      patient_id: grant.patientFhirId,
+      fhirUser: fhirUserUrl(environment, grant),
+      grant_id: grant.row.id,
+    }
+  }
+
+  /** Brings an access token into the form that the API's verifier knows (R42). */
+  const shapeAccessToken = (
+    ctx: EngineContext,
+    _token: unknown,
+    jwt: { header?: Record<string, unknown>; payload: Record<string, unknown> },
+  ): void => {
+    const profile = apiOf(grantOf(ctx))?.tokenProfile
+    if (!profile) throw new TypeError('a token is issued for an API that is not configured')
+    const scope = scopeOf(ctx)
+    delete jwt.payload.scope
+    jwt.payload[profile.scopeClaim] = profile.scopeFormat === 'array' ? scope.split(' ') : scope
+    if (profile.typ !== 'at+jwt') jwt.header = { ...jwt.header, typ: profile.typ }
+  }
+
+  /** Completes the body of the token endpoint: on code exchange and on refresh alike (R3). */
+  const complete = (ctx: EngineContext): void => {
+    const grant = grantOf(ctx)
+    ctx.body = {
+      ...(ctx.body as Record<string, unknown>),
+      scope: scopeOf(ctx),
+      patient: grant.patientFhirId,
+      grant_expires_at: Math.floor(grant.row.expires_at / 1000),
+    }
+  }
+
+  /** Adds the machine-readable reason to a refused grant (R9). */
+  const explain = (ctx: EngineContext): void => {
+    const { refusal } = stateOf(ctx.req)
+    const body = ctx.body as Record<string, unknown>
+    if (body.error !== 'invalid_grant' || !refusal) return
+    ctx.body = { ...body, error_description: reasons[refusal] ?? body.error_description, error_subcode: refusal }
+  }
+
+  return { accessTokenClaims, shapeAccessToken, complete, explain }
+}

@@ -1,0 +1,14 @@
+/** The portal's pages that need no account (R14). */
+import type { Middleware } from 'koa'
+import type { Settings } from '../config/settings.ts'
+import type { Views } from '../web/views.ts'
+import { homePage } from './home.ts'
+
+/** The first page, at the root of `publicUrl`. */
+export const portalRoutes = (deps: { settings: Settings; views: Views; demoUrl: string | null }): Middleware => {
+  const { pathname } = new URL(deps.settings.publicUrl)
+  return async (ctx, next) => {
+    if (ctx.path !== pathname || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
+    deps.views.renderPage(ctx, 'home', homePage(deps.settings, deps.demoUrl))
+  }
+}
