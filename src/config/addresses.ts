@@ -98,10 +98,15 @@ export function addressFaults(settings: Settings): Fault[] {
   const environments = settings.plans.flatMap((plan) => plan.environments)
   const claims = environments.flatMap(claimsOf)
   const faults: Fault[] = []
+  /** Issuers that stand in a wrong place: what lies below them follows them out of it. */
+  const misplaced = new Set(environments.filter((environment) => RESERVED_NAMES.includes(environment.plan.id)))
   claims.forEach((claim, index) => {
+    if (misplaced.has(claim.environment) && below(claim.path, pathOf(claim.environment.issuer))) return
     const other = claims.slice(0, index).find((earlier) => overlap(claim, earlier))
-    if (other) faults.push({ path: claim.option, message: overlapMessage(claim, other) })
-    else faults.push(...ownPageFaults(claim, settings.publicUrl))
+    const message = other ? overlapMessage(claim, other) : ownPageMessage(claim, settings.publicUrl)
+    if (message === null) return
+    faults.push({ path: claim.option, message })
+    if (claim.role === 'issuer') misplaced.add(claim.environment)
   })
   return faults
 }
@@ -114,14 +119,13 @@ function overlapMessage(claim: Claim, other: Claim): string {
   return `${claim.path || '/'} overlaps ${other.path || '/'}, the ${other.role} of ${owner} (${other.option}); choose a path of its own`
 }
 
-function ownPageFaults(claim: Claim, publicUrl: string): Fault[] {
+function ownPageMessage(claim: Claim, publicUrl: string): string | null {
+  const issuer = pathOf(claim.environment.issuer)
   const pages = [
     ...(claim.host === new URL(publicUrl).host ? RESERVED_NAMES.map((name) => `${pathOf(publicUrl)}/${name}`) : []),
     '/.well-known',
-    ...(claim.role === 'issuer' ? [] : ISSUER_PAGES.map((name) => `${pathOf(claim.environment.issuer)}/${name}`)),
+    ...(claim.role === 'issuer' ? [] : ISSUER_PAGES.map((name) => `${issuer}/${name}`)),
   ]
   const page = pages.find((each) => below(claim.path, each))
-  return page
-    ? [{ path: claim.option, message: `${claim.path} is below ${page}, which Latchkey's own pages have` }]
-    : []
+  return page ? `${claim.path} lies in ${page}, where Latchkey has pages of its own` : null
 }

@@ -164,26 +164,22 @@ export function mend(input: unknown, problems: readonly Problem[], schema: Schem
   for (const { path, kind, meant } of problems) {
     const group = valueAt(copy, path.slice(0, -1))
     const key = String(path.at(-1))
-    if (Array.isArray(group)) group[Number(key)] = standIn(nodeAt(schema, path))
+    if (Array.isArray(group)) group[Number(key)] = standIn(nodeAt(schema, path), group[Number(key)])
     if (!isGroup(group)) continue
     const value = group[key]
     delete group[key]
     if (meant !== undefined && !(meant in group)) group[meant] = value
-    const stand = kind === 'value' ? standIn(nodeAt(schema, path)) : undefined
+    const stand = kind === 'value' ? standIn(nodeAt(schema, path), value) : undefined
     if (stand !== undefined) group[key] = stand
   }
   return copy
 }
 
-function standIn(node: SchemaNode | undefined): unknown {
+function standIn(node: SchemaNode | undefined, value: unknown): unknown {
   if (!node) return undefined
-  return (
-    node.default ??
-    node.examples?.[0] ??
-    node.enum?.[0] ??
-    node.minimum ??
-    (node.type === 'string' ? 'text' : undefined)
-  )
+  if (node.type === 'boolean' && typeof value === 'string') return /^(yes|on|y)$/i.test(value)
+  const known = node.default ?? node.examples?.[0] ?? node.enum?.[0] ?? node.minimum
+  return known ?? (node.type === 'string' ? 'text' : undefined)
 }
 
 /** Problems as the faults that people read; an environment variable that set the value is named. */
