@@ -66,9 +66,9 @@ export function createPasswords(options: PasswordOptions = {}): Passwords {
       const text = normalize(password)
       const target = text === undefined ? null : hash
       if (target !== null && costOf(target) === undefined) {
-        throw new Unavailable('a stored password hash is not argon2id in PHC form')
+        unreadable()
       }
-      const right = await gate.run(() => argon2.verify(target ?? nobody, text ?? ''))
+      const right = await gate.run(() => argon2.verify(target ?? nobody, text ?? '').catch(unreadable))
       return right && target !== null
     },
 
@@ -89,11 +89,17 @@ function normalize(password: string): string | undefined {
   return text.length > MAX_PASSWORD_LENGTH ? undefined : text
 }
 
+function unreadable(cause?: unknown): never {
+  throw new Unavailable('a stored password hash is no argon2id hash that can be checked', { cause })
+}
+
+/** The work that a stored hash asks for; undefined: not one of ours. The order of the parameters is the writer's choice. */
 function costOf(hash: string): { memory: number; passes: number } | undefined {
-  const found = /^\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,4}),p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}$/.exec(
-    hash,
-  )
-  return found ? { memory: Number(found[1]), passes: Number(found[2]) } : undefined
+  const [, parameters = ''] =
+    /^\$argon2id\$v=19\$([a-z0-9=,]{9,40})\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}$/.exec(hash) ?? []
+  const value = (name: string) => Number(new RegExp(`(?:^|,)${name}=(\\d{1,9})(?:,|$)`).exec(parameters)?.[1])
+  const [memory, passes, lanes] = [value('m'), value('t'), value('p')]
+  return memory > 0 && passes > 0 && lanes > 0 ? { memory, passes } : undefined
 }
 
 function phcBytes(count: number): string {

@@ -7,7 +7,7 @@
  */
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
-import { LatchkeyError } from '../errors.ts'
+import { InputFaults, LatchkeyError } from '../errors.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
 import { type PatientChoice, readChoices } from './directory.ts'
@@ -174,6 +174,22 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
     }
   }
 
+  /** An address that nothing can be sent to is no reason to refuse what the member decided; the trail says so. */
+  async function postLetter(
+    trx: Transaction<Tables>,
+    decision: SharedDecision,
+  ): Promise<'posted' | 'none' | 'refused'> {
+    if (!decision.letter) return 'none'
+    const { recipient, subject, body, language } = decision.letter
+    try {
+      await mail.post(trx, { plan: decision.plan, issuer: decision.issuer, recipient, subject, body, language })
+      return 'posted'
+    } catch (error) {
+      if (error instanceof InputFaults) return 'refused'
+      throw error
+    }
+  }
+
   function auditOf(decision: Decision) {
     return {
       plan: decision.plan,
@@ -207,6 +223,7 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
         const connectionId = await openConnection(trx, decision)
         await completeGrant(trx, decision, connectionId)
         const consentId = await insertConsent(trx, decision, decision)
+        const letter = await postLetter(trx, decision)
         await audit.record(trx, {
           ...auditOf(decision),
           type: 'consent.shared',
@@ -217,9 +234,9 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
             grantedScope: decision.grantedScope,
             offline: decision.offline,
             endsAt: decision.endsAt,
+            letter,
           },
         })
-        if (decision.letter) await mail.post(trx, { ...decision.letter, plan: decision.plan, issuer: decision.issuer })
         return { connectionId, consentId }
       })
     },
