@@ -3,7 +3,7 @@
  * A restriction that is not understood is never met: a scope that has one opens nothing here.
  */
 import type { ResourceScope } from '../smart/scope.ts'
-import { parseTokenValue, type TokenValue, tokenIncludes } from '../smart/token-value.ts'
+import { parseTokenValue, type TokenValue, tokenIncludes, tokenOverlap } from '../smart/token-value.ts'
 import type { Parameter } from './request.ts'
 import type { FhirResource } from './resource.ts'
 
@@ -33,12 +33,8 @@ export function mayFind(query: readonly Parameter[], scope: ResourceScope): bool
   return scope.query.every(([name, value]) => {
     const granted = parseTokenValue(value)
     const asked = query.filter(([other]) => other === name).map((parameter) => parseTokenValue(parameter[1]))
-    return asked.every((values) => values.some((one) => granted.some((other) => overlaps(one, other))))
+    return asked.every((values) => values.some((one) => granted.some((other) => tokenOverlap(one, other))))
   })
-}
-
-function overlaps(one: TokenValue, other: TokenValue): boolean {
-  return tokenIncludes(one, other) || tokenIncludes(other, one)
 }
 
 /** Codings of a CodeableConcept, a Coding, a plain code, or lists of them. */

@@ -5,7 +5,7 @@
  * Does not own: the grammar (scope.ts), or what anybody was granted.
  */
 import { parseScope, type ResourceScope, type Scope, spellScope } from './scope.ts'
-import { parseTokenValue, spellTokenValue, type TokenValue, tokenIncludes } from './token-value.ts'
+import { parseTokenValue, spellTokenValue, type TokenValue, tokenIncludes, tokenOverlap } from './token-value.ts'
 
 type Restrictions = ResourceScope['query']
 
@@ -133,17 +133,12 @@ function valueOverlap(name: string, one: string, other: string): string | undefi
   if (!tokenParameters.has(name)) return undefined
   const left = parseTokenValue(one)
   const right = parseTokenValue(other)
-  const meets = (value: TokenValue, others: TokenValue[]) => others.some((wide) => tokenIncludes(wide, value))
-  const shared = [
-    ...left.filter((value) => meets(value, right)),
-    ...right.filter(
-      (value) =>
-        meets(value, left) &&
-        !meets(
-          value,
-          left.filter((mine) => meets(mine, right)),
-        ),
-    ),
-  ]
-  return shared.length === 0 ? undefined : spellTokenValue(shared)
+  // More pairs than this could not be spelt within a scope anyway.
+  if (left.length * right.length > 1_000) return undefined
+  const shared = left.flatMap((value) => right.flatMap((twin) => tokenOverlap(value, twin) ?? []))
+  const needless = (value: TokenValue, at: number) =>
+    shared.some(
+      (wide, place) => place !== at && tokenIncludes(wide, value) && (place < at || !tokenIncludes(value, wide)),
+    )
+  return shared.length === 0 ? undefined : spellTokenValue(shared.filter((value, at) => !needless(value, at)))
 }

@@ -28,6 +28,12 @@ export function tokenIncludes(wide: TokenValue, narrow: TokenValue): boolean {
   return systemFits && codeFits
 }
 
+/** What matches both; undefined if nothing can. */
+export function tokenOverlap(one: TokenValue, other: TokenValue): TokenValue | undefined {
+  const both = { system: one.system ?? other.system, code: one.code ?? other.code }
+  return tokenIncludes(one, both) && tokenIncludes(other, both) ? both : undefined
+}
+
 export function spellTokenValue(values: readonly TokenValue[]): string {
   return values
     .map(({ system, code = '' }) =>

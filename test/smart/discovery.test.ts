@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest'
+import { scopesOf, smartCapabilities, smartConfiguration } from '../../src/smart/discovery.ts'
+import { parseScope } from '../../src/smart/scope.ts'
+
+const issuer = 'https://plan.example/prairie/sandbox'
+const endpoints = {
+  authorization: `${issuer}/authorize`,
+  token: `${issuer}/token`,
+  introspection: `${issuer}/introspect`,
+  revocation: `${issuer}/revoke`,
+  jwks: `${issuer}/jwks`,
+}
+
+describe('smartConfiguration', () => {
+  it('has every member that SMART App Launch 2.2 requires (R1)', () => {
+    expect(smartConfiguration({ issuer, endpoints, scopes: ['openid'] })).toEqual({
+      issuer,
+      jwks_uri: endpoints.jwks,
+      authorization_endpoint: endpoints.authorization,
+      token_endpoint: endpoints.token,
+      token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post'],
+      grant_types_supported: ['authorization_code', 'refresh_token'],
+      scopes_supported: ['openid'],
+      response_types_supported: ['code'],
+      introspection_endpoint: endpoints.introspection,
+      revocation_endpoint: endpoints.revocation,
+      code_challenge_methods_supported: ['S256'],
+      capabilities: [...smartCapabilities],
+    })
+  })
+
+  it('does not promise what this release does not do: user/ scopes, EHR launch, asymmetric clients (R1)', () => {
+    for (const capability of ['permission-user', 'launch-ehr', 'client-confidential-asymmetric']) {
+      expect(smartCapabilities).not.toContain(capability)
+    }
+  })
+
+  it('says plain PKCE nowhere (R4)', () => {
+    expect(JSON.stringify(smartConfiguration({ issuer, endpoints, scopes: [] }))).not.toContain('plain')
+  })
+
+  it('takes what later releases add', () => {
+    const configuration = smartConfiguration({
+      issuer,
+      endpoints: { ...endpoints, userinfo: `${issuer}/me` },
+      scopes: [],
+      tokenEndpointAuthMethods: ['private_key_jwt'],
+      tokenEndpointAuthAlgorithms: ['RS384', 'ES384'],
+    })
+    expect(configuration).toMatchObject({
+      userinfo_endpoint: `${issuer}/me`,
+      token_endpoint_auth_methods_supported: ['private_key_jwt'],
+      token_endpoint_auth_signing_alg_values_supported: ['RS384', 'ES384'],
+    })
+  })
+})
+
+describe('scopesOf', () => {
+  it('lists identity, launch, and every type in both spellings', () => {
+    expect(scopesOf({ resources: ['Patient', 'Coverage'], interactions: 'rs' })).toEqual([
+      'openid',
+      'fhirUser',
+      'launch/patient',
+      'offline_access',
+      'patient/*.rs',
+      'patient/*.read',
+      'patient/Patient.rs',
+      'patient/Patient.read',
+      'patient/Coverage.rs',
+      'patient/Coverage.read',
+    ])
+  })
+
+  it('lists only what the grammar reads and the API offers', () => {
+    const scopes = scopesOf({ resources: ['Patient'], interactions: 'cr' })
+    expect(scopes.every((scope) => parseScope(scope) !== undefined)).toBe(true)
+    expect(scopes).toContain('patient/Patient.r')
+    expect(scopes).toContain('patient/Patient.c')
+    expect(scopes.join(' ')).not.toMatch(/read|write|rs|cud|user\//)
+  })
+})

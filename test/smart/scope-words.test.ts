@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest'
+import { resourceTypes } from '../../src/smart/resource-types.ts'
+import { parseScope, type ResourceScope } from '../../src/smart/scope.ts'
+import { covers } from '../../src/smart/scope-set.ts'
+import { bundleKeys, bundleOf, bundlesOf, categoriesOf, categoryScope } from '../../src/smart/scope-words.ts'
+
+describe('bundles', () => {
+  it('has a bundle for every resource type of FHIR R4 (R21)', () => {
+    for (const type of resourceTypes) expect(bundleKeys).toContain(bundleOf(type))
+  })
+
+  it.each(['Spaceship', 'constructor', '*', ''])('puts %j, which is no type, with the rest', (type) => {
+    expect(bundleOf(type)).toBe('other')
+  })
+
+  it('shows bundles and types in one order, whatever the app asked first (R21)', () => {
+    const asked = ['Subscription', 'Medication', 'Coverage', 'MedicationRequest', 'Patient', 'Coverage']
+    const shown = [
+      { key: 'personal', resources: ['Patient'] },
+      { key: 'coverage', resources: ['Coverage'] },
+      { key: 'medicines', resources: ['MedicationRequest', 'Medication'] },
+      { key: 'other', resources: ['Subscription'] },
+    ]
+    expect(bundlesOf(asked)).toEqual(shown)
+    expect(bundlesOf([...asked].reverse())).toEqual(shown)
+  })
+})
+
+describe('categories', () => {
+  it('has the three of Condition and the six of Observation (R22)', () => {
+    expect(categoriesOf('Condition').map(({ key }) => key)).toEqual([
+      'encounter-diagnosis',
+      'problem-list-item',
+      'health-concern',
+    ])
+    expect(categoriesOf('Observation').map(({ key }) => key)).toEqual([
+      'clinical-test',
+      'laboratory',
+      'social-history',
+      'sdoh',
+      'survey',
+      'vital-signs',
+    ])
+  })
+
+  it.each(['Patient', 'constructor', '__proto__'])('has none for %s', (type) => expect(categoriesOf(type)).toEqual([]))
+
+  it('turns a ticked category into a scope that the whole resource covers (R22)', () => {
+    const whole = parseScope('patient/Observation.read') as ResourceScope
+    for (const category of categoriesOf('Observation')) {
+      const scope = categoryScope(whole, category)
+      expect(parseScope(scope.text)).toEqual(scope)
+      expect(covers([whole], scope)).toBe(true)
+      expect(covers([scope], whole)).toBe(false)
+    }
+    const laboratory = categoriesOf('Observation').find(({ key }) => key === 'laboratory')
+    expect(laboratory && categoryScope(whole, laboratory).text).toBe(
+      'patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory',
+    )
+  })
+})
