@@ -32,7 +32,7 @@ export interface Refused {
   allowed: false
   /** Seconds. */
   retryAfter: number
-  /** True for one refusal a window: the one worth an audit entry, so that a flood of guesses is not a flood of entries. */
+  /** True for one refusal a window and limit: the one worth an audit entry, so that a flood of guesses is not a flood of entries. */
   first: boolean
 }
 
@@ -56,40 +56,36 @@ export function createThrottle({ shortLived, limits, now }: ThrottleDeps): Throt
   return {
     async attempt({ account, address }) {
       const network = networkOf(address)
-      const taken = [
-        await accounts.take(sha256(JSON.stringify([account, network]))),
-        await addresses.take(sha256(JSON.stringify([network]))),
-      ]
-      const full = taken.filter((one) => one.full)
-      if (full.length > 0) {
-        for (const one of taken) await one.giveBack()
-        const until = Math.max(...full.map((one) => one.until))
-        const marks = await Promise.all(full.map((one) => one.mark()))
-        return {
-          allowed: false,
-          retryAfter: Math.max(1, Math.ceil((until - now()) / 1000)),
-          first: marks.includes(true),
-        }
-      }
+      const ofAccount = await accounts.take(sha256(JSON.stringify([account, network])))
+      if (ofAccount.full) return refuse(ofAccount, [ofAccount])
+      // Only now: guesses that the first limit refuses must not use up the address for everybody behind it.
+      const ofAddress = await addresses.take(sha256(JSON.stringify([network])))
+      if (ofAddress.full) return refuse(ofAddress, [ofAccount, ofAddress])
+
       let settled = false
-      const once = (work: (account: Taken, address: Taken) => Promise<void>) => async () => {
+      const once = (work: () => Promise<void>) => async () => {
         if (settled) return
         settled = true
-        const [account, address] = taken
-        if (account && address) await work(account, address)
+        await work()
       }
       return {
         allowed: true,
-        succeeded: once(async (account, address) => {
-          await account.clear()
-          await address.giveBack()
+        succeeded: once(async () => {
+          await ofAccount.clear()
+          await ofAddress.giveBack()
         }),
-        faulted: once(async (account, address) => {
-          await account.giveBack()
-          await address.giveBack()
+        faulted: once(async () => {
+          await ofAccount.giveBack()
+          await ofAddress.giveBack()
         }),
       }
     },
+  }
+
+  async function refuse(full: Taken, taken: Taken[]): Promise<Refused> {
+    for (const one of taken) await one.giveBack()
+    const retryAfter = Math.max(1, Math.ceil((full.until - now()) / 1000))
+    return { allowed: false, retryAfter, first: await full.mark() }
   }
 }
 
