@@ -33,9 +33,16 @@ export function findFhirClient(): string | null {
   }
 }
 
+/** Is the demonstration app of any use at an environment: registered there, with a FHIR server of ours to show? */
+export function hasDemo(environment: Environment): boolean {
+  const { apis, demonstration } = environment
+  const app = demonstration?.apps.find(({ clientId }) => clientId === DEMO_CLIENT_ID)
+  return apis.some(({ sandbox }) => sandbox) && app?.redirectUris.includes(demoUrl(environment)) === true
+}
+
 /**
- * GET `{issuer}/demo/`, `{issuer}/demo` and `{issuer}/demo/fhir-client.js` of one sandbox environment; hands on everything else.
- * Throws at once for an environment that has no FHIR server of ours to show. `fhirClient` is the path of the library's file.
+ * GET `{issuer}/demo/`, `{issuer}/demo` and `{issuer}/demo/fhir-client.js` of one environment; hands on everything else, and
+ * everything where `hasDemo` says no. `fhirClient` is the path of the library's file.
  */
 export function demoRoutes({
   environment,
@@ -47,7 +54,7 @@ export function demoRoutes({
   fhirClient?: string | null
 }): Middleware {
   const api = environment.apis.find((one) => one.sandbox)
-  if (!api) throw new Error(`${environment.id} has no FHIR server of ours for the demonstration app`)
+  if (!api || !hasDemo(environment)) return (_ctx, next) => next()
   const place = new URL(demoUrl(environment)).pathname
   const library = fhirClient === null ? null : loadLibrary(fhirClient)
 
