@@ -91,9 +91,11 @@ export const actionName = (visit: Visit, action: string): string => `${action}:$
 /** Goes on to `location`, which leads to the app or to the next page. */
 export const goOn = (visit: Visit, location: string, deps: InteractionDeps): void => {
   const { ctx, app } = visit
-  if (formActionSource(visit.authorization.redirectUri) === null)
+  if (formActionSource(visit.authorization.redirectUri) === null) {
     // CSP has no word for this address, so the browser would stop the form's redirect: the member follows a link.
-    return deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
+    deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
+    return
+  }
   ctx.status = 303
   ctx.set('Location', location)
   ctx.set('Cache-Control', 'no-store')

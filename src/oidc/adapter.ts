@@ -105,11 +105,11 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter & { giveBack(id:
     await records.upsert(id, fresh, Math.max(1, payload.exp - Math.floor(deps.now() / 1000)))
   }
 
-  const reused = async (payload: AdapterPayload | undefined | void): Promise<void> => {
-    if (payload?.grantId)
+  const reused = async (grantId: string | undefined): Promise<void> => {
+    if (grantId)
       await connections.endGrant(null, {
         issuer,
-        grantId: payload.grantId,
+        grantId,
         reason: 'code_reused',
         actor: 'system',
         requestId: stateOf(Provider.ctx?.req).requestId,
@@ -130,7 +130,8 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter & { giveBack(id:
         stateOf(Provider.ctx?.req).usedCode = id
         return
       }
-      await reused(await records.find(id))
+      const payload = await records.find(id)
+      await reused(payload?.grantId)
       throw refuse('code_reused', 'authorization code already used')
     },
   }

@@ -97,6 +97,7 @@ const settingsOf = (
     short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
   },
   ttl: {
+    AccessToken: settings.tokens.accessTokenMinutes * seconds.minute,
     AuthorizationCode: seconds.minute,
     Grant: settings.consent.offlineDays * seconds.day,
     IdToken: settings.tokens.accessTokenMinutes * seconds.minute,

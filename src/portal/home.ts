@@ -28,7 +28,10 @@ const demonstrationOf = ({ demonstration }: Environment): HomeEnvironment['demon
 
 const environmentOf = (environment: Environment, letters: boolean): HomeEnvironment => {
   const { issuer } = environment
-  const document = (kind: 'openid' | 'oauth' | 'smart', name: string) => ({ kind, url: `${issuer}/.well-known/${name}` })
+  const document = (kind: 'openid' | 'oauth' | 'smart', name: string) => ({
+    kind,
+    url: `${issuer}/.well-known/${name}`,
+  })
   return {
     id: environment.id,
     name: environment.name,

@@ -11,7 +11,12 @@ export const letterRoutes = (deps: { environment: Environment; mail: Mail; views
     if (ctx.host !== host || ctx.path !== pathname || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
     const letters = await mail.list(environment.id)
     views.renderPage(ctx, 'sandbox/letters', {
-      letters: letters.map(({ recipient, subject, body, created_at }) => ({ recipient, subject, body, createdAt: created_at })),
+      letters: letters.map(({ recipient, subject, body, created_at }) => ({
+        recipient,
+        subject,
+        body,
+        createdAt: created_at,
+      })),
     })
   }
 }

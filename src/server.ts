@@ -1,0 +1,179 @@
+/**
+ * The composition root: every part built with exactly what it needs, then mounted in the order in which requests meet them.
+ *
+ * Owns: building, mounting, starting, draining. Does not own: any rule. Only this file imports other folders' routes.
+ */
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { join } from 'node:path'
+import type Koa from 'koa'
+import type { Dialect } from 'kysely'
+import { createPasswords } from './accounts/password.ts'
+import { createSignIn } from './accounts/sign-in.ts'
+import { createThrottle } from './accounts/throttle.ts'
+import { createAudit } from './audit/audit.ts'
+import type { Settings } from './config/settings.ts'
+import { interactionRoutes } from './interactions/routes.ts'
+import type { Log } from './log.ts'
+import { createConnections } from './members/connections.ts'
+import { loadDemonstration } from './members/demonstration.ts'
+import { createDirectory } from './members/directory.ts'
+import { createIssuer } from './oidc/issuers.ts'
+import { mountIssuers } from './oidc/routes.ts'
+import { createHealth } from './ops/health.ts'
+import { createMail } from './ops/mail.ts'
+import { healthRoutes } from './ops/routes.ts'
+import { portalRoutes } from './portal/routes.ts'
+import { demoRoutes, demoUrl } from './sandbox/demo.ts'
+import { letterRoutes } from './sandbox/letters.ts'
+import { createMac, createSealer, newId } from './secrets.ts'
+import { openDatabase } from './storage/database.ts'
+import { createJobs } from './storage/jobs.ts'
+import { lockServer } from './storage/server-lock.ts'
+import type { ShortLived } from './storage/short-lived.ts'
+import { createSqlShortLived } from './storage/short-lived-sql.ts'
+import { addSweep } from './storage/sweep.ts'
+import { createApp } from './web/app.ts'
+import { createAssets } from './web/assets.ts'
+import { createForms } from './web/forms.ts'
+import { createI18n } from './web/i18n.ts'
+import { createViews } from './web/views.ts'
+
+export interface Server {
+  app: Koa
+  /** Begins to answer; settles when it does. */
+  listen(): Promise<void>
+  /** Lets running requests finish, at most `graceMs`, then closes everything. */
+  close(graceMs?: number): Promise<void>
+}
+
+export interface ServerOptions {
+  settings: Settings
+  log: Log
+  now?: () => number
+  /** Puts something between the store and everything else: a test's store that fails on command. */
+  wrapDialect?: (dialect: Dialect) => Dialect
+}
+
+const viewsFolder = join(import.meta.dirname, '..', 'views')
+const sweepEvery = 60_000
+
+/** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
+export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
+  const lock = lockServer(settings.database.url)
+  const database = await openDatabase({ url: settings.database.url, log, ...(wrapDialect ? { wrapDialect } : {}) })
+  const audit = createAudit({ node: settings.audit.node, now, streamFile: settings.audit.stream, log })
+  const sealer = createSealer(settings.sealingKeys)
+  const jobs = createJobs({ database, log, now, holder: `${settings.audit.node}:${process.pid}` })
+  const mail = createMail({ database, jobs, from: settings.mail.from, smtpUrl: settings.mail.smtpUrl, now })
+  addSweep({ database, jobs, now })
+  jobs.every('sweep', sweepEvery)
+
+  const passwords = createPasswords()
+  await loadDemonstration({ database, settings, passwords, audit, now })
+
+  const directory = createDirectory({ database, now })
+  const connections = createConnections({ database, audit, mail, now, newId })
+  const i18n = createI18n({ dir: join(viewsFolder, 'locales') })
+  const assets = createAssets({ dir: join(viewsFolder, 'assets'), plans: settings.plans })
+  const views = createViews({ dir: viewsFolder, i18n, assets })
+
+  const shortLived = new Map<string, ShortLived>()
+  const shortLivedOf = (issuer: string): ShortLived => {
+    const known = shortLived.get(issuer) ?? createSqlShortLived({ database, issuer, now })
+    shortLived.set(issuer, known)
+    return known
+  }
+  const signIn = createSignIn({
+    database,
+    passwords,
+    throttle: (issuer) => createThrottle({ shortLived: shortLivedOf(issuer), limits: settings.signIn, now }),
+    audit,
+    now,
+  })
+
+  const environments = settings.plans.flatMap((plan) => plan.environments)
+  const issuers = await Promise.all(
+    environments.map((environment) =>
+      createIssuer(environment, {
+        settings,
+        database,
+        shortLived: shortLivedOf(environment.id),
+        sealer,
+        audit,
+        directory,
+        connections,
+        log,
+        now,
+      }),
+    ),
+  )
+
+  const health = createHealth({ database, log })
+  const sandboxes = environments.filter(({ sandbox }) => sandbox)
+  const demonstrated = sandboxes.find(({ demonstration }) => demonstration !== null)
+
+  const app = createApp({ settings, log, views, now })
+  app.use(healthRoutes(health))
+  app.use(portalRoutes({ settings, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
+  app.use(mountIssuers(issuers))
+  for (const { environment, authorizations, keys } of issuers)
+    app.use(
+      interactionRoutes({
+        environment,
+        authorizations,
+        directory,
+        connections,
+        signIn,
+        shortLived: shortLivedOf(environment.id),
+        database,
+        audit,
+        views,
+        forms: createForms({ mac: createMac(keys.secrets.forms) }),
+        log,
+        now,
+        consent: settings.consent,
+      }),
+    )
+  for (const environment of sandboxes) {
+    app.use(demoRoutes({ environment, views }))
+    if (settings.mail.smtpUrl === null) app.use(letterRoutes({ environment, mail, views }))
+  }
+
+  const http = createHttpServer(
+    { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 },
+    app.callback(),
+  )
+
+  const record = (type: 'server.started' | 'server.stopped') =>
+    database.transaction((trx) => audit.record(trx, { type, actor: 'system', details: { issuers: issuers.length } }))
+
+  return {
+    app,
+
+    async listen() {
+      http.listen(settings.listen.port, settings.listen.host)
+      await once(http, 'listening')
+      await record('server.started')
+      jobs.start()
+    },
+
+    async close(graceMs = 10_000) {
+      health.drain()
+      if (http.listening) {
+        const closed = once(http, 'close')
+        http.close()
+        http.closeIdleConnections()
+        const deadline = setTimeout(() => http.closeAllConnections(), graceMs)
+        await closed
+        clearTimeout(deadline)
+        await record('server.stopped')
+      }
+      await jobs.stop()
+      mail.close()
+      audit.close()
+      await database.close()
+      lock.release()
+    },
+  }
+}
