@@ -1,5 +1,5 @@
 /**
- * Files for browsers: everything in views/assets, further files by name, and one stylesheet per plan with its colour.
+ * Files for browsers: everything in views/assets, and one stylesheet per plan with its colour.
  *
  * Owns: /assets. The table is made once at start, so no path of a request ever reaches the file system.
  * `url(name)` carries a hash of the content; under that address an answer never changes and is kept for a year.
@@ -28,16 +28,8 @@ const TYPES: Record<string, string> = {
   '.webmanifest': 'application/manifest+json',
 }
 
-/** `files` adds single files from elsewhere: name under /assets to path, for instance of a package. */
-export function createAssets({
-  dir,
-  plans,
-  files = {},
-}: {
-  dir: string
-  plans: readonly Plan[]
-  files?: Record<string, string>
-}): Assets {
+/** Reads every file of `dir` (not of folders below it) whose kind browsers are meant to get. */
+export function createAssets({ dir, plans }: { dir: string; plans: readonly Plan[] }): Assets {
   const table = new Map<string, { body: Buffer; type: string; hash: string }>()
   const add = (name: string, body: Buffer) => {
     const type = TYPES[extname(name)]
@@ -47,7 +39,6 @@ export function createAssets({
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     if (entry.isFile()) add(entry.name, readFileSync(join(dir, entry.name)))
   }
-  for (const [name, path] of Object.entries(files)) add(name, readFileSync(path))
   for (const plan of plans) add(`brand/${plan.id}.css`, Buffer.from(brandCss(plan)))
 
   return {
