@@ -4,15 +4,21 @@
  * Owns: the one connection and its queue, how it is opened, which values it takes.
  * Does not own: what an error means (faults.ts), what is stored (tables.ts).
  *
- * Kysely's dialect expects the interface of better-sqlite3. Three things differ on purpose: every transaction begins
- * IMMEDIATE (a deferred one that turns to writing gets SQLITE_BUSY at once, whatever the timeout); the queue for the
- * one connection is ours (Kysely's is never unlocked when a driver refuses a connection); and a transaction that was
- * neither committed nor rolled back ends when its connection is given back, so that it cannot swallow later writes.
+ * Kysely's dialect expects the interface of better-sqlite3. Four things differ on purpose. Every transaction begins
+ * IMMEDIATE: a deferred one that turns to writing gets SQLITE_BUSY at once, whatever the timeout. Where another writer
+ * is busy we wait in between, not inside SQLite: its busy timeout would freeze the event loop, and with it any other
+ * connection of this process that could end the wait. The queue for the one connection is ours: Kysely's is never
+ * unlocked when a driver refuses a connection. And a transaction that was neither committed nor rolled back ends when
+ * its connection is given back, so that it cannot swallow later writes.
  */
+
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { setTimeout } from 'node:timers/promises'
 import {
+  type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
+  type QueryResult,
   SqliteAdapter,
   type SqliteDatabase,
   SqliteDialect,
@@ -21,8 +27,12 @@ import {
 } from 'kysely'
 import { Unavailable } from '../errors.ts'
 
-/** How long another process's write may last before ours gives up. This process stands still while it waits. */
-const BUSY_TIMEOUT_MS = 5000
+/** How long others may keep writing before we give up. */
+const BUSY_MS = 5000
+/** At opening there is nothing yet that could wait without freezing. */
+const BUSY_AT_OPENING_MS = 5000
+/** https://www.sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5
 /** More than the product has; only a query built from input could reach it. */
 const CACHED_STATEMENTS = 500
 
@@ -70,7 +80,7 @@ class NodeSqliteDriver extends SqliteDriver {
 
   override async acquireConnection(): Promise<DatabaseConnection> {
     await this.#queue.enter()
-    return super.acquireConnection()
+    return new PatientConnection(await super.acquireConnection())
   }
 
   override async releaseConnection(): Promise<void> {
@@ -97,6 +107,36 @@ class NodeSqliteDriver extends SqliteDriver {
   }
 }
 
+/** Tries again while another writer is busy. A statement that meets SQLITE_BUSY has done nothing. */
+class PatientConnection implements DatabaseConnection {
+  readonly #inner: DatabaseConnection
+
+  constructor(inner: DatabaseConnection) {
+    this.#inner = inner
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const deadline = performance.now() + BUSY_MS
+    for (let pause = 1; ; pause = Math.min(pause * 2, 32)) {
+      try {
+        return await this.#inner.executeQuery<R>(query)
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > deadline) throw error
+        await setTimeout(pause)
+      }
+    }
+  }
+
+  streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
+    return this.#inner.streamQuery<R>(query, chunkSize)
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { errcode?: unknown }).errcode
+  return typeof code === 'number' && (code & 0xff) === SQLITE_BUSY
+}
+
 /** First come, first served, one at a time. */
 class Queue {
   readonly #waiting: (() => void)[] = []
@@ -115,12 +155,13 @@ class Queue {
 }
 
 function openFile(file: string): DatabaseSync {
-  const raw = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  const raw = new DatabaseSync(file, { timeout: BUSY_AT_OPENING_MS, enableForeignKeyConstraints: true })
   try {
     refuseOldLibrary(raw)
     raw.exec('pragma journal_mode = wal')
     raw.exec('pragma synchronous = full')
     raw.exec('pragma trusted_schema = off')
+    raw.exec('pragma busy_timeout = 0')
   } catch (error) {
     raw.close()
     throw error
