@@ -69,9 +69,7 @@ export function createAssets({ dir, plans }: { dir: string; plans: readonly Plan
 
 /** A stylesheet of its own, because the policy allows no inline style. */
 function brandCss({ brand }: Plan): string {
-  // The colour comes from the operator's file; it must not be able to say more than a colour.
-  const color = /^(?:#[\da-f]{3,8}|[a-z]+|(?:rgb|hsl|oklch|lab|lch|oklab)\([\d\s.,%/deg-]+\))$/i.test(brand.color)
-    ? brand.color
-    : '#1f4e79'
-  return `:root{--brand:${color}}\n`
+  // The colour comes from the operator's file; it must not be able to say more than a colour. Else the stylesheet's own holds.
+  const isColor = /^(?:#[\da-f]{3,8}|[a-z]+|(?:rgb|hsl|oklch|lab|lch|oklab)\([\d\s.,%/deg-]+\))$/i.test(brand.color)
+  return isColor ? `:root{--brand:${brand.color}}\n` : ''
 }

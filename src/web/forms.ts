@@ -72,15 +72,10 @@ export function createForms({ mac }: { mac: Mac }): Forms {
     csrfToken(ctx, action) {
       const name = cookieName(ctx, 'csrf')
       let value: string | undefined = ctx.state.csrfCookie ?? ctx.cookies.get(name)
-      if (!value || !COOKIE.test(value)) value = randomToken()
-      if (ctx.state.csrfCookie !== value) {
-        ctx.cookies.set(name, value, {
-          httpOnly: true,
-          sameSite: 'lax',
-          path: '/',
-          secure: ctx.secure,
-          overwrite: true,
-        })
+      if (!value || !COOKIE.test(value)) {
+        value = randomToken()
+        ctx.cookies.set(name, value, { httpOnly: true, sameSite: 'lax', path: '/', secure: ctx.secure })
+        // The next form on this page must not get another one.
         ctx.state.csrfCookie = value
       }
       return mac.sign(`csrf\n${value}\n${action}`)

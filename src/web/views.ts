@@ -9,7 +9,7 @@
  *   date(ms | iso, {time}), number(n), list(items)
  *   asset(name)                 the address of a file in views/assets, or of a plan's `brand/{id}.css`
  * and is framed by the layout:
- *   <%- include('/layout/top', { title: t('…') }) %> … <%- include('/layout/bottom') %>
+ *   <%- include('/layout/top', { title: t('error.reference') }) %> … <%- include('/layout/bottom') %>
  * The title is the document's title; the view writes its own h1. `wide: true` beside the title makes the page broad. A view that is
  * only a part of others gets what it needs as `part`. Raw output (`<%-`) is for `include` alone; test/house/views.test.ts holds this.
  */

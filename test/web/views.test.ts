@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest'
+import { consentPage, createSite, face, signInPage } from './site.ts'
+
+const { views, settings } = createSite()
+const plan = settings.plans[0] ?? null
+const common = {
+  language: 'en',
+  languages: [
+    { code: 'en', label: 'English', href: null },
+    { code: 'es', label: 'Español', href: '/here?lang=es' },
+  ],
+  plan,
+  requestId: '01a203a3-20c8-78d0-8514-57d22f00a1d2',
+}
+const attack = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+describe('whatever a name says', () => {
+  it('stays text on every page that shows it', () => {
+    const app = { ...face, name: attack, developer: attack }
+    const pages = [
+      views.render('interaction/sign-in', { ...signInPage, ...common, app, username: attack }),
+      views.render('interaction/consent', {
+        ...consentPage,
+        ...common,
+        app,
+        memberName: attack,
+        patient: { name: attack, relation: 'parent' },
+        bundles: [{ key: 'other', resources: [{ type: attack, checked: true, details: [attack] }] }],
+      }),
+      views.render('interaction/patient', {
+        ...common,
+        memberName: attack,
+        app,
+        choices: [
+          {
+            value: attack,
+            name: attack,
+            birthDate: null,
+            coverageLabel: attack,
+            relation: 'self',
+            endsAt: null,
+            checked: false,
+          },
+        ],
+        fault: null,
+        action: '/a',
+        denyAction: '/d',
+        switchAction: '/s',
+        csrf: 'c',
+      }),
+      views.render('sandbox/letters', {
+        ...common,
+        letters: [{ recipient: attack, subject: attack, body: attack, createdAt: 0 }],
+      }),
+    ]
+    for (const page of pages) {
+      expect(page).toContain('&lt;script&gt;')
+      expect(page).not.toMatch(/<script|<img src=x/)
+    }
+  })
+})
+
+describe('the sign-in page', () => {
+  it('names its fields for password managers, and says whose page it is', () => {
+    const page = views.render('interaction/sign-in', { ...signInPage, ...common })
+    expect(page).toContain('autocomplete="username"')
+    expect(page).toContain('autocomplete="current-password"')
+    expect(page).toContain('This page belongs to Prairie Health Plan. Family Health Binder will not see your password.')
+    expect(page).toContain('Cancel and return to Family Health Binder')
+  })
+
+  it('ties a fault to the fields', () => {
+    const page = views.render('interaction/sign-in', { ...signInPage, ...common, username: 'maria', fault: 'refused' })
+    expect(page.match(/aria-describedby="fault"/g)).toHaveLength(2)
+    expect(page).toContain('id="fault"')
+    expect(page).toContain('value="maria"')
+  })
+
+  it('says how long to wait', () => {
+    const wait = (waitMinutes: number) =>
+      views.render('interaction/sign-in', { ...signInPage, ...common, fault: 'throttled', waitMinutes })
+    expect(wait(1)).toContain('Please wait 1 minute,')
+    expect(wait(15)).toContain('Please wait 15 minutes,')
+  })
+
+  it('shows members to try only where it is given some', () => {
+    expect(views.render('interaction/sign-in', { ...signInPage, ...common })).not.toContain('sandbox for testing')
+    const hint = { usernames: ['maria'], password: 'prairie-sandbox-1' }
+    expect(views.render('interaction/sign-in', { ...signInPage, ...common, hint })).toContain('prairie-sandbox-1')
+  })
+})
+
+describe('the consent page', () => {
+  const page = views.render('interaction/consent', { ...consentPage, ...common })
+
+  it('says who, whose, to whom, what, what not, until when, how to stop, and that nobody watches (R21)', () => {
+    for (const words of [
+      'Signed in as Maria Alvarez.',
+      'Switch account',
+      'your own records',
+      'Made by Binder Example Inc.',
+      'https://binder.example.com/privacy',
+      'Claims and costs',
+      'specially sensitive',
+      'Keep sharing until November 22, 2027',
+      '1-800-555-0142',
+      'prairie.example.org',
+      'Prairie Health Plan does not run or watch over Family Health Binder.',
+      'HIPAA may no longer protect them',
+      'https://prairie.example.org/your-data-and-apps',
+    ])
+      expect(page).toContain(words)
+  })
+
+  it('names the person for whom a delegate acts (R21, R32)', () => {
+    const patient = { name: 'Lucy Okafor', relation: 'parent' as const }
+    const other = views.render('interaction/consent', { ...consentPage, ...common, patient })
+    expect(other).toContain('Share Lucy Okafor’s health records with Family Health Binder?')
+    expect(other).toContain('the records of Lucy Okafor, for whom you act')
+    expect(other).not.toContain('your own records')
+  })
+
+  it('lets every resource type be ticked by itself, as it was left (R22)', () => {
+    const box = (type: string) =>
+      new RegExp(`<input type="checkbox" name="resource" value="${type}"( checked)?>`).exec(page)
+    expect(box('ExplanationOfBenefit')?.[1]).toBe(' checked')
+    expect(box('MedicationRequest')?.[1]).toBe(' checked')
+    expect(box('Medication')).toBeTruthy()
+    expect(box('Medication')?.[1]).toBeUndefined()
+  })
+
+  it('lets offline access be refused, and says what then holds (R23)', () => {
+    expect(page).toMatch(/<input type="checkbox" name="offline" value="yes"[^>]* checked>/)
+    expect(page).toContain('for 60 minutes, on November 22, 2026')
+    const once = views.render('interaction/consent', { ...consentPage, ...common, offline: null })
+    expect(once).not.toContain('name="offline"')
+    expect(once).toContain('You share just once: for 60 minutes')
+  })
+
+  it('has one sentence on records of the future where everything was asked for (R26)', () => {
+    const future = 'new kinds of records that Prairie Health Plan adds later'
+    expect(page).not.toContain(future)
+    expect(views.render('interaction/consent', { ...consentPage, ...common, wildcard: true })).toContain(future)
+  })
+
+  it('gives Deny and Share the same button (R27)', () => {
+    const buttons = [...page.matchAll(/<button class="([^"]*)"[^>]*>(Deny|Share)<\/button>/g)]
+    expect(buttons.map(([, , label]) => label)).toEqual(['Deny', 'Share'])
+    expect(buttons[0]?.[1]).toBe(buttons[1]?.[1])
+  })
+
+  it('says the same in Spanish, and says a type without words by its name', () => {
+    const bundles = [{ key: 'other', resources: [{ type: 'Basic', checked: true, details: [] }] }]
+    const spanish = views.render('interaction/consent', { ...consentPage, ...common, bundles, language: 'es' })
+    expect(spanish).toContain('Seguir compartiendo hasta el 22 de noviembre de 2027')
+    expect(spanish).toContain('<strong>Basic</strong>')
+    expect(spanish).toContain('>No compartir</button>')
+  })
+})
+
+describe('addresses', () => {
+  it('of apps and plans are links only where a page was given them', () => {
+    const app = { ...face, website: null, privacyPolicyUrl: null }
+    const page = views.render('interaction/consent', { ...consentPage, ...common, app })
+    expect(page).toContain('This app gave no link to a privacy policy.')
+    expect(page).not.toContain('href=""')
+  })
+})
