@@ -5,6 +5,7 @@
  * Does not own: tokens' making, introspection, or any FHIR data; it never imports the server.
  * Hands to: any FHIR server, as `latchkey/resource-server`; Latchkey's own sandbox uses nothing else.
  */
+export type { PlainScope, ResourceScope, Scope } from '../smart/scope.ts'
 export { type Allowed, type DecideOptions, type Decision, decide, type Refused } from './access.ts'
 export { AccessError, operationOutcome, type RefusalReason } from './access-error.ts'
 export { type FhirRequest, type Interaction, type Parameter, parseRequest, type RequestInput } from './request.ts'
