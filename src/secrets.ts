@@ -14,7 +14,6 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
-import type { SealingKey } from './config/settings.ts'
 import { Unavailable } from './errors.ts'
 
 /** A UUIDv7 (RFC 9562, 5.7): sorts by the millisecond it was made in, the rest is random. */
@@ -53,6 +52,12 @@ export function secretMatches(text: string, hashes: readonly string[]): boolean 
 export interface Place {
   table: string
   row: string
+}
+
+/** A key that seals and opens what is secret at rest. Of a list the first seals; all open. */
+export interface SealingKey {
+  id: string
+  secret: string
 }
 
 export interface Sealer {

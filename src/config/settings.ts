@@ -4,10 +4,10 @@
  * Owns: the shape after loading. `schema.ts` owns what a file may say, `load.ts` the way from one to the other.
  */
 
-/** A key that seals and opens what is secret at rest. The first of a list seals; all open. */
-export interface SealingKey {
-  id: string
-  secret: string
+import type { SealingKey } from '../secrets.ts'
+
+/** A sealing key, and where it may be used. */
+export interface ConfiguredKey extends SealingKey {
   /** A published development key: refused wherever `publicUrl` is not loopback. */
   development: boolean
 }
@@ -19,7 +19,7 @@ export interface Settings {
   /** CIDR blocks of the proxies whose X-Forwarded-For is believed. */
   trustedProxies: string[]
   database: { url: string }
-  sealingKeys: SealingKey[]
+  sealingKeys: ConfiguredKey[]
   log: { level: 'trace' | 'debug' | 'info' | 'warn' | 'error' }
   audit: {
     /** Name of this node in the audit chain; default: the host's name. */
