@@ -25,7 +25,7 @@ export interface SignInInput {
   requestId: string | null
 }
 
-export type SignInResult =
+type SignInResult =
   | { kind: 'signed-in'; member: MemberRow }
   /** Unknown, wrong, locked, of another issuer: no caller can tell which. */
   | { kind: 'refused' }
@@ -145,7 +145,7 @@ export function createSignIn({ database, passwords, throttle, audit, now }: Sign
 }
 
 /** Why not, or undefined. A locked member is told nothing that a wrong password would not tell. */
-export function refusalOf(member: MemberRow | undefined, passwordRight: boolean): Refusal | undefined {
+function refusalOf(member: MemberRow | undefined, passwordRight: boolean): Refusal | undefined {
   if (member === undefined) return 'unknown'
   if (member.password_hash === null) return 'no-password'
   if (!passwordRight) return 'wrong-password'

@@ -12,7 +12,7 @@ import type { Settings } from '../config/settings.ts'
 import { sha256 } from '../secrets.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 
-export interface Attempt {
+interface Attempt {
   /** As `normalizeUsername` gives it. */
   account: string
   /** The client's IP address. */
@@ -20,7 +20,7 @@ export interface Attempt {
 }
 
 /** An attempt that was let through. It counts as a failure unless one of these is called; the first call decides. */
-export interface Allowed {
+interface Allowed {
   allowed: true
   /** The password was right: this account starts afresh at this address; failures of the address with other accounts stay. */
   succeeded(): Promise<void>
@@ -28,7 +28,7 @@ export interface Allowed {
   faulted(): Promise<void>
 }
 
-export interface Refused {
+interface Refused {
   allowed: false
   /** Seconds. */
   retryAfter: number

@@ -1,5 +1,5 @@
 /** The longest username, in UTF-16 units after normalization. */
-export const MAX_USERNAME_LENGTH = 200
+const MAX_USERNAME_LENGTH = 200
 
 /**
  * One spelling for one name: NFKC, no space around it, lower case. Undefined when nothing is left or it is longer than

@@ -23,12 +23,12 @@ export interface ConnectionLetter {
 }
 
 /** Where letters are posted: the outbox of `ops`. */
-export interface Outbox {
+interface Outbox {
   post(trx: Transaction<Tables>, letter: ConnectionLetter & { plan: string; issuer: string | null }): Promise<void>
 }
 
 /** What a member decided, and what they had been shown. */
-export interface Decision {
+interface Decision {
   issuer: string
   plan: string
   memberId: string

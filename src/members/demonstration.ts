@@ -14,7 +14,7 @@ import { createDesk } from './demonstration-desk.ts'
 import { putMembers } from './demonstration-people.ts'
 
 /** What this part needs of `accounts`. */
-export interface PasswordWork {
+interface PasswordWork {
   hash(password: string): Promise<string>
   verify(password: string, hash: string | null): Promise<boolean>
   needsRehash(hash: string): boolean

@@ -16,20 +16,20 @@ interface Ending {
   requestId: string | null
 }
 
-export interface EndOfGrant extends Ending {
+interface EndOfGrant extends Ending {
   grantId: string
 }
 
-export interface EndOfConnection extends Ending {
+interface EndOfConnection extends Ending {
   connectionId: string
 }
 
-export interface EndOfSharing extends Ending {
+interface EndOfSharing extends Ending {
   memberId: string
   patientId: string
 }
 
-export interface EndOfDelegation extends Omit<Ending, 'reason'> {
+interface EndOfDelegation extends Omit<Ending, 'reason'> {
   delegationId: string
 }
 

@@ -158,7 +158,7 @@ export async function createWorld(url = 'sqlite::memory:') {
     ): Promise<{ grantId: string; connectionId: string; consentId: string }> {
       const grantId = more.grantId ?? (await world.grant(memberId))
       const recorded = await connections.recordShared({
-        ...world.decision(memberId, await world.choice(memberId, patientId)),
+        ...world.decision(memberId, more.choice ?? (await world.choice(memberId, patientId))),
         grantId,
         grantedScope: 'openid patient/Coverage.rs',
         context: { api: 'fhir' },
