@@ -11,15 +11,15 @@ type Path = readonly PropertyKey[]
 export interface SchemaNode {
   type?: string
   title?: string
-  default?: unknown
   examples?: unknown[]
-  const?: unknown
   enum?: unknown[]
   minimum?: number
   maximum?: number
   minItems?: number
+  minProperties?: number
   maxItems?: number
   properties?: Record<string, SchemaNode>
+  required?: string[]
   propertyNames?: SchemaNode
   additionalProperties?: SchemaNode | boolean
   items?: SchemaNode
@@ -36,13 +36,18 @@ export interface Problem {
 }
 
 /** Dotted path of an option: `plans.prairie.languages.0`. */
-export function dotted(path: Path): string {
+function dotted(path: Path): string {
   return path.map(String).join('.')
 }
 
 /** The issues of one parse as problems, one per place, in the file's words. */
 export function problemsOf(issues: readonly z.core.$ZodIssue[], schema: SchemaNode, input: unknown): Problem[] {
-  return issues.flatMap((issue) => problemsOfIssue(issue, [], schema, input))
+  const problems = issues.flatMap((issue) => problemsOfIssue(issue, [], schema, input))
+  // A misspelt option that was required is one fault, not two.
+  const misspelt = new Set(
+    problems.flatMap(({ path, meant }) => (meant ? [dotted([...path.slice(0, -1), meant])] : [])),
+  )
+  return problems.filter(({ path }) => !misspelt.has(dotted(path)) || valueAt(input, path) !== undefined)
 }
 
 function problemsOfIssue(issue: z.core.$ZodIssue, above: Path, schema: SchemaNode, input: unknown): Problem[] {
@@ -101,7 +106,7 @@ function accepted(node: SchemaNode | undefined): string {
 }
 
 /** The schema of the option at a path. */
-export function nodeAt(schema: SchemaNode, path: Path): SchemaNode | undefined {
+function nodeAt(schema: SchemaNode, path: Path): SchemaNode | undefined {
   let nodes = [schema]
   for (const key of path) {
     nodes = nodes.flatMap(branches).flatMap((node) => {
@@ -126,18 +131,23 @@ export function nearest(word: string, known: readonly string[]): string | undefi
     .map((candidate) => ({ candidate, steps: distance(word.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.steps - b.steps)
   const best = ranked[0]
-  return best && best.steps <= Math.max(1, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined
+  return best && best.steps <= best.candidate.length * 0.4 ? best.candidate : undefined
 }
 
-/** Levenshtein distance. */
+/** Letters to insert, drop, replace or swap with their neighbour (optimal string alignment). */
 function distance(a: string, b: string): number {
+  let before: number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const same = a[i - 1] === b[j - 1]
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const steps = [(row[j - 1] ?? 0) + (same ? 0 : 1), (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1]
+      if (swapped) steps.push((before[j - 2] ?? 0) + 1)
+      next.push(Math.min(...steps))
     }
+    before = row
     row = next
   }
   return row[b.length] ?? 0
@@ -148,7 +158,7 @@ export function isGroup(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-export function valueAt(input: unknown, path: Path): unknown {
+function valueAt(input: unknown, path: Path): unknown {
   return path.reduce<unknown>((value, key) => {
     if (Array.isArray(value)) return value[Number(key)]
     return isGroup(value) && Object.hasOwn(value, String(key)) ? value[String(key)] : undefined
@@ -157,38 +167,50 @@ export function valueAt(input: unknown, path: Path): unknown {
 
 /**
  * A copy of the input in which every problem is replaced by something acceptable, so that the rules between options can
- * be checked in the same run and all faults are told at once. Never used to start a server.
+ * be checked in the same run and all faults are told at once. Never used to start a server. With `guess`, what was
+ * probably meant stands in; else the default, or any acceptable value.
  */
-export function mend(input: unknown, problems: readonly Problem[], schema: SchemaNode): unknown {
+export function mend(input: unknown, problems: readonly Problem[], schema: SchemaNode, guess: boolean): unknown {
   const copy = structuredClone(input)
   for (const { path, kind, meant } of problems) {
     const group = valueAt(copy, path.slice(0, -1))
     const key = String(path.at(-1))
-    if (Array.isArray(group)) group[Number(key)] = standIn(nodeAt(schema, path), group[Number(key)])
+    const standIn = () => {
+      const likely = guess ? likelyMeant(valueAt(copy, path)) : undefined
+      return (
+        likely ?? acceptable(nodeAt(schema, path), nodeAt(schema, path.slice(0, -1))?.required?.includes(key) ?? true)
+      )
+    }
+    if (Array.isArray(group)) group[Number(key)] = standIn()
     if (!isGroup(group)) continue
+    const stand = kind === 'value' ? standIn() : undefined
     const value = group[key]
     delete group[key]
     if (meant !== undefined && !(meant in group)) group[meant] = value
-    const stand = kind === 'value' ? standIn(nodeAt(schema, path), value) : undefined
     if (stand !== undefined) group[key] = stand
   }
   return copy
 }
 
-function standIn(node: SchemaNode | undefined, value: unknown): unknown {
-  if (!node) return undefined
-  if (node.type === 'boolean' && typeof value === 'string') return /^(yes|on|y)$/i.test(value)
-  const known = node.default ?? node.examples?.[0] ?? node.enum?.[0] ?? node.minimum
-  return known ?? (node.type === 'string' ? 'text' : undefined)
+/** `yes` means true to many who write YAML, and a slash at the end is soon put there. */
+function likelyMeant(value: unknown): unknown {
+  if (typeof value !== 'string') return undefined
+  if (/^(yes|on)$/i.test(value)) return true
+  return value.endsWith('/') ? value.replace(/\/+$/, '') : undefined
 }
 
-/** Problems as the faults that people read; an environment variable that set the value is named. */
-export function faultsOf(problems: readonly Problem[], setBy: ReadonlyMap<string, string>): Fault[] {
-  return problems.map(({ path, message }) => {
-    const variable = setBy.get(dotted(path))
-    return {
-      path: dotted(path) || 'the file',
-      message: variable ? `${message} (it is set by the variable ${variable})` : message,
-    }
-  })
+/** The least that the schema accepts at a place; nothing where nothing is required. */
+function acceptable(node: SchemaNode | undefined, required: boolean): unknown {
+  if (!node || !required) return undefined
+  const known = node.examples?.[0] ?? node.enum?.[0] ?? node.minimum
+  if (known !== undefined) return known
+  if (node.type === 'string') return 'text'
+  if (node.type === 'array') return node.minItems ? [acceptable(node.items, true)] : []
+  const names = node.required ?? (node.minProperties ? [String(node.propertyNames?.examples?.[0])] : [])
+  return Object.fromEntries(names.map((name) => [name, acceptable(nodeAt(node, [name]), true)]))
+}
+
+/** Problems as the faults that people read. */
+export function faultsOf(problems: readonly Problem[]): Fault[] {
+  return problems.map(({ path, message }) => ({ path: dotted(path) || 'the file', message }))
 }

@@ -11,9 +11,10 @@ import { fileURLToPath } from 'node:url'
 import { isAlias, LineCounter, parseDocument, visit } from 'yaml'
 import { type Fault, InputFaults } from '../errors.ts'
 import { check } from './check.ts'
-import { createSecretReader, derive } from './derive.ts'
+import { derive } from './derive.ts'
 import { faultsOf, isGroup, mend, problemsOf, type SchemaNode } from './faults.ts'
 import { type Config, configJsonSchema, configSchema } from './schema.ts'
+import { createSecretReader } from './secret-sources.ts'
 import type { Settings } from './settings.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -57,26 +58,21 @@ export function loadSettings(options: LoadOptions): { settings: Settings; warnin
   const { env, readFile = (path: string) => readFileSync(path, 'utf8') } = options
   const file = configFile(options)
   const { input, setBy } = override(parseYaml(readText(file, readFile), file), env)
-  const { config, faults } = parseConfig(input, setBy)
-  if (!config) throw new InputFaults(faults)
+  const { config, faults } = parseConfig(input)
+  if (!config) throw new InputFaults(faults.map(withVariable(setBy)))
 
   const secrets = createSecretReader({ env, readSecretFile: (path) => readFile(resolve(dirname(file), path)) })
   const settings = derive(config, secrets.read)
   const checked = check(settings, { literals: secrets.literals, languages: knownLanguages() })
   const told = [...faults, ...secrets.faults]
-  told.push(...checked.faults.filter((fault) => !told.some((known) => within(fault.path, known.path))))
-  if (told.length > 0) throw new InputFaults(told)
+  told.push(...untold(checked.faults, told))
+  if (told.length > 0) throw new InputFaults(told.map(withVariable(setBy)))
   return { settings, warnings: checked.warnings, file }
 }
 
 /** Languages that have a catalogue; an operator adds one by a file (R31). */
 function knownLanguages(): string[] {
   return readdirSync(CATALOGUES).flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -'.json'.length)] : []))
-}
-
-/** Is a path the same option as another, or inside it? */
-function within(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}.`)
 }
 
 function configFile({ file, env }: LoadOptions): string {
@@ -144,6 +140,14 @@ function override(file: unknown, env: Env): { input: unknown; setBy: Map<string,
   return { input, setBy }
 }
 
+/** Says in a fault which variable set the option. */
+function withVariable(setBy: ReadonlyMap<string, string>): (fault: Fault) => Fault {
+  return ({ path, message }) => {
+    const variable = setBy.get(path)
+    return { path, message: variable ? `${message} (it is set by the variable ${variable})` : message }
+  }
+}
+
 function parsedVariable(text: string, kind: (typeof VARIABLES)[number]['kind'], name: string): unknown {
   switch (kind) {
     case 'number':
@@ -157,13 +161,26 @@ function parsedVariable(text: string, kind: (typeof VARIABLES)[number]['kind'], 
   }
 }
 
-/** The file's content by the schema; where it has faults, a mended one, so that further rules can be checked too. */
-function parseConfig(input: unknown, setBy: Map<string, string>): { config: Config | undefined; faults: Fault[] } {
-  const parsed = configSchema.safeParse(input)
-  if (parsed.success) return { config: parsed.data, faults: [] }
-  const schema = configJsonSchema() as SchemaNode
-  const problems = problemsOf(parsed.error.issues, schema, input)
-  const faults = faultsOf(problems, setBy)
-  const mended = configSchema.safeParse(mend(input, problems, schema))
-  return { config: mended.data, faults }
+/**
+ * The file's content by the schema. Where it has faults, a mended one, so that further rules can be checked too; mending
+ * may bring to light what a misspelt section hid, so it takes a few rounds.
+ */
+function parseConfig(input: unknown): { config: Config | undefined; faults: Fault[] } {
+  const faults: Fault[] = []
+  let mended = input
+  for (let round = 0; round < 5; round++) {
+    const parsed = configSchema.safeParse(mended)
+    if (parsed.success) return { config: parsed.data, faults }
+    const schema = configJsonSchema() as SchemaNode
+    const problems = problemsOf(parsed.error.issues, schema, mended)
+    faults.push(...untold(faultsOf(problems), faults))
+    mended = mend(mended, problems, schema, round === 0)
+  }
+  return { config: undefined, faults }
+}
+
+/** Those of the faults that lie in no option which has been told already. */
+function untold(faults: readonly Fault[], told: readonly Fault[]): Fault[] {
+  const within = (path: string, outer: string) => path === outer || path.startsWith(`${outer}.`)
+  return faults.filter((fault) => !told.some((known) => within(fault.path, known.path)))
 }

@@ -13,7 +13,7 @@ const ELSEWHERE = 'where the server’s address is not this machine’s'
 const PUBLISHED_SECRETS: readonly string[] = ['latchkey-development-sealing-key-published-for-demonstrations']
 
 /** Is every address of the server on this machine? Only then may demonstrations run. */
-export function isLocal(settings: Settings): boolean {
+function isLocal(settings: Settings): boolean {
   return [settings.publicUrl, ...issuersOf(settings).map((each) => each.issuer)].every(isLoopback)
 }
 

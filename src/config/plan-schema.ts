@@ -1,0 +1,228 @@
+/** What a file may say of a plan: its look and contacts, its environments, their APIs and demonstration records. */
+import { z } from 'zod'
+import { pageUrlFault, pathFault } from './urls.ts'
+import {
+  baseUrl,
+  claimName,
+  date,
+  email,
+  fhirId,
+  named,
+  page,
+  path,
+  resourceType,
+  ruled,
+  section,
+  slug,
+  template,
+  words,
+} from './values.ts'
+
+/** The types whose `patient/` scopes an API has unless it says otherwise. */
+const DEFAULT_RESOURCES = (
+  'Patient Coverage ExplanationOfBenefit Condition Observation Encounter Medication MedicationRequest ' +
+  'MedicationDispense MedicationStatement Immunization AllergyIntolerance Procedure DiagnosticReport ' +
+  'DocumentReference CareTeam CarePlan Goal Device Organization Practitioner PractitionerRole Location ' +
+  'RelatedPerson InsurancePlan'
+).split(' ')
+
+const endpoint = z
+  .union([path, z.strictObject({ path: path.optional(), aliases: z.array(path).max(20).default([]) })])
+  .meta({ title: 'a path, or {path, aliases}' })
+export type EndpointOption = z.infer<typeof endpoint>
+
+const tokenProfile = section(
+  {
+    algorithm: z.enum(['ES256', 'RS256']).default('ES256').describe('How access tokens for this API are signed.'),
+    typ: z.enum(['at+jwt', 'JWT']).default('at+jwt').describe('The JWT’s typ header; at+jwt is RFC 9068.'),
+    scopeClaim: z.enum(['scope', 'scp']).default('scope').describe('The claim that holds the granted scopes.'),
+    scopeFormat: z.enum(['string', 'array']).default('string').describe('One string with spaces, or an array.'),
+    patientAliases: z
+      .array(claimName)
+      .max(10)
+      .default([])
+      .describe('More claims that repeat the patient’s id, beside patient and patient_id.'),
+    claims: z.record(claimName, words(500)).default({}).describe('More claims with fixed values.'),
+  },
+  'What an access token for this API looks like, to fit verifiers that exist.',
+)
+
+const api = z.strictObject({
+  name: words().describe('The API’s name for people.'),
+  sandbox: z
+    .boolean()
+    .default(false)
+    .describe('Latchkey itself serves this API, with synthetic data; at sandbox environments only.'),
+  baseUrl: baseUrl
+    .optional()
+    .describe('The FHIR base, as in the aud of tokens. A sandbox API’s default is {issuer}/fhir; else it is required.'),
+  aliases: z.array(baseUrl).max(20).default([]).describe('Other spellings of the base that aud may have.'),
+  resources: z
+    .array(resourceType)
+    .min(1)
+    .max(200)
+    .default(DEFAULT_RESOURCES)
+    .describe('Resource types whose patient/ scopes exist.'),
+  interactions: z
+    .string()
+    .regex(/^(?=.)c?r?u?d?s?$/)
+    .meta({ title: 'an in-order subset of cruds, for instance rs' })
+    .default('rs')
+    .describe('What patient/ scopes may allow: create, read, update, delete, search, in this order.'),
+  audienceRequired: z
+    .boolean()
+    .default(true)
+    .describe('Refuse an authorization request without aud. SMART requires it of apps.'),
+  tokenProfile: tokenProfile.prefault({}),
+})
+
+const patientShape = {
+  name: words().describe('The patient’s name, as the picker shows it.'),
+  birthDate: date.nullable().default(null).describe('The patient’s date of birth.'),
+  coverageLabel: words().nullable().default(null).describe('What tells two records of one person apart.'),
+}
+
+const demonstrationApp = z.strictObject({
+  name: words().describe('The app’s name, as consent shows it.'),
+  kind: z
+    .enum(['public', 'confidential', 'resource-server'])
+    .describe('public and confidential apps ask members; a resource-server only introspects.'),
+  secret: words().nullable().default(null).describe('The client secret; not for public apps.'),
+  developer: words().default('Latchkey').describe('Who stands behind the app.'),
+  website: template.nullable().default(null).describe('The app’s site.'),
+  privacyPolicyUrl: template.nullable().default(null).describe('The app’s privacy policy.'),
+  redirectUris: z.array(template).max(20).default([]).describe('Where the app is sent back to.'),
+  scopes: z
+    .array(words())
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('Scopes that the app may ask for; null is every scope that the issuer lists.'),
+})
+
+const demonstrationMember = z.strictObject({
+  name: words().describe('The member’s name.'),
+  password: z
+    .string()
+    .min(8)
+    .max(1024)
+    .meta({ title: 'text of at least 8 characters', examples: ['password'] }),
+  email: email.nullable().default(null).describe('Where letters to the member go.'),
+  language: z.string().nullable().default(null).describe('The member’s language; one of the plan’s.'),
+  patients: named(fhirId, z.strictObject(patientShape), 0)
+    .default({})
+    .describe('The member’s own records, by FHIR id. None: no coverage.'),
+  delegations: named(
+    fhirId,
+    z.strictObject({
+      ...patientShape,
+      basis: z
+        .enum(['parent', 'guardian', 'power-of-attorney', 'member-designated'])
+        .describe('Why the member may act for the patient.'),
+      relatedPerson: fhirId.describe('The FHIR id of the RelatedPerson for this member and patient.'),
+      endsAt: date.nullable().default(null).describe('The day on which the delegation ends.'),
+    }),
+    0,
+  )
+    .default({})
+    .describe('Patients whom the member acts for, by FHIR id.'),
+})
+
+const environment = z.strictObject({
+  name: words().optional().describe('The environment’s name for people; default: its key, capitalized.'),
+  sandbox: z.boolean().default(false).describe('Synthetic members and the FHIR server of Latchkey live here.'),
+  url: baseUrl
+    .optional()
+    .describe('The issuer’s URL, byte for byte as in iss; default {publicUrl}/{plan}/{environment}.'),
+  endpoints: section(
+    {
+      authorization: endpoint.optional().describe('Default {issuer path}/authorize.'),
+      token: endpoint.optional().describe('Default {issuer path}/token.'),
+      introspection: endpoint.optional().describe('Default {issuer path}/introspect.'),
+      revocation: endpoint.optional().describe('Default {issuer path}/revoke.'),
+      userinfo: endpoint.optional().describe('Default {issuer path}/userinfo.'),
+      jwks: endpoint.optional().describe('Default {issuer path}/jwks.'),
+    },
+    'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',
+  ).prefault({}),
+  apis: named(slug, api, 1).describe('The APIs that this issuer’s tokens open, by id.'),
+  demonstration: z
+    .strictObject({
+      apps: named(
+        z
+          .string()
+          .regex(/^[A-Za-z0-9._~-]{1,100}$/)
+          .meta({ title: 'a client id: letters, digits, dots, hyphens, underscores, tildes' }),
+        demonstrationApp,
+        0,
+      ).default({}),
+      members: named(
+        z
+          .string()
+          .regex(/^[a-z0-9._@-]{1,100}$/)
+          .meta({ title: 'a user name: lower-case letters, digits, dots, hyphens, underscores, @' }),
+        demonstrationMember,
+        0,
+      ).default({}),
+    })
+    .nullable()
+    .default(null)
+    .describe('Synthetic records, written at every start; refused wherever the address is not this machine’s.'),
+})
+
+export const plan = z.strictObject({
+  name: words(100).describe('The plan’s name, as members know it.'),
+  languages: z
+    .array(z.string())
+    .min(1)
+    .default(['en', 'es'])
+    .describe('Languages of the pages, the default first; each has a catalogue in views/locales.'),
+  brand: section(
+    {
+      color: z
+        .string()
+        .regex(/^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$/)
+        .meta({ title: 'a colour such as #1f5a8a' })
+        .default('#1f5a8a')
+        .describe('Colour of buttons and links; its contrast with white must be 4.5 or more (WCAG 1.4.3).'),
+      logoUrl: ruled(
+        (text) => (text.startsWith('/assets/') ? pathFault(text) : pageUrlFault(text)),
+        'an https address, or a path under /assets',
+        '/assets/logo.svg',
+      )
+        .nullable()
+        .default(null)
+        .describe('A logo on the plan’s site or under /assets.'),
+    },
+    'How the plan’s pages look.',
+  ).prefault({}),
+  contacts: section(
+    {
+      serviceDesk: section(
+        {
+          name: words(100).describe('What members call the desk.'),
+          phone: z
+            .string()
+            .regex(/^\+?[0-9][0-9 ().-]{5,24}$/)
+            .meta({ title: 'a telephone number such as 1-800-555-0100', examples: ['1-800-555-0100'] })
+            .describe('The desk’s telephone number.'),
+          hours: words(200).nullable().default(null).describe('When it answers.'),
+          email: email.nullable().default(null).describe('Its e-mail address.'),
+        },
+        'The service desk that sign-in and error pages name.',
+      ),
+      website: page.nullable().default(null).describe('The plan’s site.'),
+      developerEmail: email.nullable().default(null).describe('Where developers write to.'),
+      educationUrl: page
+        .nullable()
+        .default(null)
+        .describe('The plan’s page on choosing apps and protecting one’s data (42 CFR 422.119(g)).'),
+    },
+    'Whom people can turn to.',
+  ),
+  environments: named(slug, environment, 1).describe('The plan’s environments, by name; each is one issuer.'),
+})
+
+export type EnvironmentConfig = z.infer<typeof environment>
+export type ApiConfig = z.infer<typeof api>
+export type DemonstrationConfig = NonNullable<EnvironmentConfig['demonstration']>
