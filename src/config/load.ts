@@ -40,6 +40,8 @@ export const VARIABLES: readonly {
 /** What a checkout runs when nothing else is said; its secrets are published, so it works on this machine only. */
 const DEVELOPMENT_FILE = fileURLToPath(new URL('../../config/development.yaml', import.meta.url))
 
+const REQUIRED_IN_PRODUCTION = 'is required where NODE_ENV is production'
+
 const CATALOGUES = new URL('../../views/locales/', import.meta.url)
 
 export interface LoadOptions {
@@ -65,6 +67,10 @@ export function loadSettings(options: LoadOptions): { settings: Settings; warnin
   const settings = derive(config, secrets.read)
   const checked = check(settings, { literals: secrets.literals, languages: knownLanguages() })
   const told = [...faults, ...secrets.faults]
+  if (env.NODE_ENV === 'production' && config.publicUrl === undefined) {
+    // The default is this machine's address, which allows published secrets: nobody may get there by leaving a line out.
+    told.push(...untold([{ path: 'publicUrl', message: `${REQUIRED_IN_PRODUCTION}: an https address` }], told))
+  }
   told.push(...untold(checked.faults, told))
   if (told.length > 0) throw new InputFaults(told.map(withVariable(setBy)))
   return { settings, warnings: checked.warnings, file }
@@ -79,7 +85,7 @@ function configFile({ file, env }: LoadOptions): string {
   const named = file || env.LATCHKEY_CONFIG
   if (named) return named
   if (env.NODE_ENV === 'production') {
-    const message = 'is required where NODE_ENV is production: the path of the configuration file'
+    const message = `${REQUIRED_IN_PRODUCTION}: the path of the configuration file`
     throw new InputFaults([{ path: 'LATCHKEY_CONFIG', message }])
   }
   return DEVELOPMENT_FILE

@@ -144,6 +144,14 @@ describe('the file itself', () => {
     expect(start).toThrow(/LATCHKEY_CONFIG: is required where NODE_ENV is production/)
   })
 
+  it('must say the public URL where NODE_ENV is production, so that published secrets never pass by default', () => {
+    const env = { NODE_ENV: 'production' }
+    expect(lines(load(localConfig(), env).faults)).toEqual([
+      'publicUrl: is required where NODE_ENV is production: an https address',
+    ])
+    expect(load(localConfig(), { ...env, PUBLIC_URL: 'http://localhost:3000' }).faults).toEqual([])
+  })
+
   it('is named when it cannot be read', () => {
     const readFile = () => {
       throw Object.assign(new Error('no'), { code: 'EACCES' })
