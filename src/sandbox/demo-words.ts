@@ -50,6 +50,7 @@ export const DEMO_WORDS = [
   'header.kid',
   'header.other',
   'header.typ',
+  'loading',
   'message',
   'more',
   'no-value',

@@ -108,6 +108,12 @@ describe('reading FHIR', () => {
     expect(fhir.readValues({ valueCodeableConcept: { text: 'Never smoker' } })).toEqual([
       { label: '', text: 'Never smoker' },
     ])
+    expect(fhir.readValues({ valueQuantity: { value: 37, unit: 'Cel' } })).toEqual([
+      { label: '', number: 37, unit: '°C' },
+    ])
+    expect(fhir.readValues({ valueQuantity: { value: 3, unit: '{score}' } })).toEqual([
+      { label: '', number: 3, unit: '' },
+    ])
     expect(fhir.readValues({})).toEqual([])
   })
 

@@ -159,8 +159,23 @@ export function readValues(observation) {
 
 function readValue(holder) {
   const quantity = holder.valueQuantity
-  if (quantity?.value !== undefined) return { number: quantity.value, unit: quantity.unit ?? quantity.code ?? '' }
+  if (quantity?.value !== undefined) return { number: quantity.value, unit: readUnit(quantity.unit ?? quantity.code) }
   const text = holder.valueString ?? holder.valueDateTime ?? holder.valueInteger?.toString()
   if (text !== undefined) return { text }
   return holder.valueCodeableConcept ? { text: readConcept(holder.valueCodeableConcept) } : undefined
+}
+
+/** UCUM is for machines: people write these units otherwise, and leave annotations like `{score}` out. */
+function readUnit(unit = '') {
+  const spoken = {
+    'mm[Hg]': 'mmHg',
+    Cel: '°C',
+    '[degF]': '°F',
+    '[lb_av]': 'lb',
+    '10*3/uL': '10³/µL',
+    '[in_i]': 'in',
+    'kg/m2': 'kg/m²',
+    1: '',
+  }
+  return spoken[unit] ?? unit.replaceAll(/\{[^}]*\}/g, '')
 }

@@ -19,15 +19,14 @@ import {
 import { word, writeDate, writeMoney, writeValues } from './demo-words.js'
 
 /**
- * `step` entries more at each press; `count` resources a page; `pages` read before the first entry is shown, because
- * "latest of each kind" needs them all.
+ * `step` entries more at each press, `count` resources a page, newest first as the sandbox answers. `pages` are read before
+ * anything is shown: "latest of each kind" needs them.
  */
 export const kinds = {
   Coverage: {
     template: 'coverage',
     step: 4,
     count: 10,
-    pages: 1,
     arrange: newestFirst,
     describe: describeCoverage,
   },
@@ -35,7 +34,6 @@ export const kinds = {
     template: 'claim',
     step: 5,
     count: 5,
-    pages: 1,
     arrange: newestFirst,
     describe: describeClaim,
   },
@@ -43,7 +41,6 @@ export const kinds = {
     template: 'entry',
     step: 5,
     count: 20,
-    pages: 1,
     arrange: newestFirst,
     describe: describeCondition,
   },
@@ -51,7 +48,6 @@ export const kinds = {
     template: 'entry',
     step: 5,
     count: 20,
-    pages: 1,
     arrange: newestFirst,
     describe: describeMedicine,
   },
@@ -67,7 +63,6 @@ export const kinds = {
     template: 'entry',
     step: 5,
     count: 20,
-    pages: 1,
     arrange: newestFirst,
     describe: describeImmunization,
   },
@@ -75,7 +70,6 @@ export const kinds = {
     template: 'entry',
     step: 5,
     count: 20,
-    pages: 1,
     arrange: newestFirst,
     describe: describeAllergy,
   },

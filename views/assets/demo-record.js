@@ -58,6 +58,7 @@ export function createRecord({ client, patient, fhirUser, granted, asked, onAnsw
     const category = share.categories.length > 0 ? `&category=${encodeURIComponent(share.categories.join(','))}` : ''
     const start = `${type}?patient=${encodeURIComponent(patient)}&_count=${kind.count}${category}`
     const state = { section, type, kind, shareNote, resources: [], total: undefined, next: start, shown: 0 }
+    showNote(section, shareNote, word('loading'))
     find('more', section).onclick = () => showMore(state)
     await showMore(state)
   }
@@ -69,7 +70,8 @@ export function createRecord({ client, patient, fhirUser, granted, asked, onAnsw
     more.disabled = true
     section.setAttribute('aria-busy', 'true')
     try {
-      if (first || state.shown >= kind.arrange(state.resources).length) await loadPages(state, first ? kind.pages : 1)
+      if (first || state.shown >= kind.arrange(state.resources).length)
+        await loadPages(state, first ? (kind.pages ?? 1) : 1)
       state.shown += kind.step
       await showEntries(state)
     } catch (error) {

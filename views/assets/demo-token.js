@@ -8,15 +8,17 @@ import { decodeJwt } from './demo-fhir.js'
 import { fill, find } from './demo-page.js'
 import { word, writeCountdown, writeTime } from './demo-words.js'
 
+/** What a reader asks first, comes first; the rest follows as it stands in the token. */
+const order = 'iss sub aud client_id scope patient patient_id fhirUser grant_id iat exp jti'.split(' ')
 const times = new Set(['iat', 'exp', 'nbf', 'auth_time'])
 const secrets = new Set(['access_token', 'refresh_token', 'id_token'])
 
 /** Shows a token response; what is secret in it is shortened, so that a photograph of the page opens nothing. */
 export function showToken(response, now = () => Date.now()) {
   const token = decodeJwt(response.access_token)
-  showRows('token-header', 'header', token?.header ?? {})
-  showRows('token-claims', 'claim', token?.claims ?? {})
-  showRows('token-response', 'response', response)
+  showRows('token-header', 'header', Object.entries(token?.header ?? {}))
+  showRows('token-claims', 'claim', sortClaims(token?.claims ?? {}))
+  showRows('token-response', 'response', Object.entries(response))
   find('token-opaque').hidden = token !== undefined
   find('token-short').textContent = shorten(response.access_token)
   startCountdown(token?.claims.exp, now)
@@ -35,7 +37,7 @@ export function shorten(token) {
 }
 
 function showRows(name, group, fields) {
-  const rows = Object.entries(fields).map(([field, value]) =>
+  const rows = fields.map(([field, value]) =>
     fill('row', {
       name: field,
       value: describeValue(field, value),
@@ -43,6 +45,11 @@ function showRows(name, group, fields) {
     }),
   )
   find(name).replaceChildren(...rows)
+}
+
+function sortClaims(claims) {
+  const rank = ([name]) => (order.includes(name) ? order.indexOf(name) : order.length)
+  return Object.entries(claims).sort((a, b) => rank(a) - rank(b))
 }
 
 function describeValue(field, value) {

@@ -134,13 +134,16 @@ function showPanel() {
 }
 
 async function refresh() {
-  const before = client.state.tokenResponse.access_token
+  const { access_token: before, refresh_token: refreshToken } = client.state.tokenResponse
   try {
     await client.refresh()
     showPanel()
     notify(word('refreshed', { before: shorten(before), after: shorten(client.state.tokenResponse.access_token) }))
   } catch (error) {
     if (error.status === 400 || error.status === 401) return showEnded(error)
+    // fhirclient throws the refresh token away whatever went wrong; after a fault of the server it is still good.
+    client.state.tokenResponse.refresh_token = refreshToken
+    sessionStorage.setItem(readKey(), JSON.stringify(client.state))
     notify(word('refresh-failed'))
   }
 }
