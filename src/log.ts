@@ -5,20 +5,19 @@
  * Everything that is logged passes `redact` or `scrub`: at any depth, by the field's name; and in every text, whatever
  * looks like a credential. Lists of paths, as log libraries have them, reach one level and miss the next error's cause.
  */
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type Bindings, type DestinationStream, type Logger, pino } from 'pino'
 
 export type Log = Logger
 
 /** A log of one JSON line per entry, on standard output unless told otherwise. */
 export function createLog(options: { level: string; destination?: DestinationStream }): Log {
-  return pino(
+  const log = pino(
     {
       level: options.level,
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: (value: unknown) => value },
       formatters: {
         level: (label) => ({ level: label }),
-        bindings: (bindings) => redact(bindings) as Record<string, unknown>,
       },
       hooks: {
         logMethod(args, method) {
@@ -32,6 +31,12 @@ export function createLog(options: { level: string; destination?: DestinationStr
     },
     options.destination ?? pino.destination(1),
   )
+  // Children inherit this from their parent; what is bound to them never passes `logMethod`.
+  const { child } = log
+  log.child = function (this: Log, bindings: object, childOptions?: object) {
+    return child.call(this, redact(bindings) as Bindings, childOptions)
+  } as typeof child
+  return log
 }
 
 const REDACTED = '[redacted]'
@@ -98,7 +103,7 @@ function copy(value: unknown, depth: number, above: readonly object[]): unknown 
   if (value instanceof Set) return inner([...value])
   if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map(inner)
   // A live request or response holds its socket, its application and every header.
-  if ('socket' in value || 'req' in value) return inRequest(value)
+  if ('socket' in value || (depth > 0 && 'req' in value && 'res' in value)) return inRequest(value)
   return Object.fromEntries(
     Object.keys(value)
       .slice(0, MAX_ENTRIES)
