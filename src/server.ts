@@ -24,8 +24,12 @@ import { createHealth } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
 import { portalRoutes } from './portal/routes.ts'
+import { endpointsOf } from './oidc/discovery.ts'
 import { demoRoutes, demoUrl } from './sandbox/demo.ts'
-import { letterRoutes } from './sandbox/letters.ts'
+import { createSandboxFhir } from './sandbox/fhir/index.ts'
+import { letterRoutes } from './sandbox/letters-routes.ts'
+import { createPeople } from './sandbox/people/index.ts'
+import { sandboxRoutes } from './sandbox/routes.ts'
 import { createMac, createSealer, newId } from './secrets.ts'
 import { openDatabase } from './storage/database.ts'
 import { createJobs } from './storage/jobs.ts'
@@ -136,6 +140,12 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
       }),
     )
   for (const environment of sandboxes) {
+    for (const api of environment.apis.filter(({ sandbox }) => sandbox)) {
+      const endpoints = endpointsOf(environment)
+      const people = createPeople(environment.plan)
+      const fhir = createSandboxFhir({ issuer: environment.issuer, jwksUri: endpoints.jwks, api, endpoints, people, log, now })
+      app.use(sandboxRoutes(fhir, api))
+    }
     app.use(demoRoutes({ environment, views }))
     if (settings.mail.smtpUrl === null) app.use(letterRoutes({ environment, mail, views }))
   }

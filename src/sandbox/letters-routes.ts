@@ -1,10 +1,14 @@
 /** The letters that a development server would have sent, on a page of each sandbox issuer. */
 import type { Middleware } from 'koa'
 import type { Environment } from '../config/settings.ts'
-import type { Mail } from '../ops/mail.ts'
+import type { LetterRow } from '../storage/tables.ts'
 import type { Views } from '../web/views.ts'
 
-export const letterRoutes = (deps: { environment: Environment; mail: Mail; views: Views }): Middleware => {
+export const letterRoutes = (deps: {
+  environment: Environment
+  mail: { list(issuer: string): Promise<LetterRow[]> }
+  views: Views
+}): Middleware => {
   const { environment, mail, views } = deps
   const { host, pathname } = new URL(`${environment.issuer}/letters`)
   return async (ctx, next) => {
