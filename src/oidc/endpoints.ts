@@ -15,6 +15,12 @@ import type { Introspection } from './introspection.ts'
 import { stateOf } from './request-state.ts'
 import type { createTokenResponse } from './token-response.ts'
 
+const descriptions: Record<string, string> = {
+  request_not_supported: 'Request objects are not supported: send each parameter by itself.',
+  request_uri_not_supported: 'Request objects are not supported: send each parameter by itself.',
+  registration_not_supported: 'Registration within a request is not supported.',
+}
+
 type Middleware = (ctx: EngineContext, next: () => Promise<void>) => Promise<void>
 
 export const surroundEngine = (deps: {
@@ -44,6 +50,16 @@ export const surroundEngine = (deps: {
     if (ctx.oidc?.route !== 'discovery' || ctx.status !== 200) return
     ctx.body = issuerDocument(environment, bodyOf(ctx))
     ctx.set('Cache-Control', 'public, max-age=300')
+  }
+
+  /** Every error that goes back to an app says what is wrong (R12); of these the engine gives the name alone. */
+  const described: Middleware = async (ctx, next) => {
+    await next()
+    const location = ctx.oidc?.route === 'authorization' ? URL.parse(ctx.response.get('Location')) : null
+    const error = location?.searchParams.get('error')
+    if (!location || !error || location.searchParams.has('error_description')) return
+    location.searchParams.set('error_description', descriptions[error] ?? 'The request was refused.')
+    ctx.redirect(location.href)
   }
 
   const keys: Middleware = async (ctx, next) => {
@@ -126,6 +142,6 @@ export const surroundEngine = (deps: {
     }
   }
 
-  for (const middleware of [faults, codeKept, ourFaults, discovery, keys, token, introspectionAnswer])
+  for (const middleware of [faults, codeKept, ourFaults, described, discovery, keys, token, introspectionAnswer])
     provider.use(middleware as Parameters<Provider['use']>[0])
 }

@@ -34,11 +34,19 @@ const methods: Record<string, string[]> = {
   [metadata]: ['GET', 'HEAD', 'OPTIONS'],
 }
 
-/** `offline_access` needs no `prompt=consent` from the app: every authorization asks for consent anyway. */
-const withPrompt = (query: URLSearchParams): URLSearchParams => {
-  const prompt = query.get('prompt')
+/** A name that the engine does not know, and so refuses by a redirect with a query. */
+const unknownName = 'unsupported'
+
+/** An authorization request as the engine must read it to do what we promise. */
+const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
+  const one = (name: string): string | null => (query.getAll(name).length === 1 ? query.get(name) : null)
+  // `offline_access` needs no `prompt=consent` from the app: every authorization asks for consent anyway.
+  const prompt = one('prompt')
   if (query.getAll('prompt').length < 2 && prompt !== 'none' && !prompt?.split(' ').includes('consent'))
     query.set('prompt', prompt ? `${prompt} consent` : 'consent')
+  // The engine knows fragments and posts, and would refuse them in kind: no app of ours could read that (R12).
+  if (one('response_mode') && one('response_mode') !== 'query') query.set('response_mode', unknownName)
+  if (one('response_type')?.includes('token')) query.set('response_type', unknownName)
   return query
 }
 
@@ -49,8 +57,10 @@ const localError = (error: Error & { error?: string; error_description?: string 
     return new LatchkeyError('authorization_expired', 400, { cause: error })
   const field =
     error.error === 'invalid_client' ? 'client_id' : error.error === 'invalid_redirect_uri' ? 'redirect_uri' : 'request'
-  const code = error.error === 'invalid_client' ? 'unknown_client' : (error.error ?? 'invalid_request')
-  return new InputFaults([{ path: field, message: error.error_description ?? 'not accepted' }], code)
+  return new InputFaults(
+    [{ path: field, message: error.error_description ?? 'not accepted' }],
+    error.error ?? 'invalid_request',
+  )
 }
 
 const openDocument = (ctx: Context, body: Record<string, unknown>): void => {
@@ -86,19 +96,29 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
       // Programs' endpoints answer in JSON whatever Accept says; people meet the authorization endpoint only.
       if (!route.startsWith(engineRoutes.authorization)) ctx.req.headers.accept = 'application/json'
       const state = rememberRequest(ctx.req, { requestId: ctx.state.requestId })
+      const asked = ctx.url
       const url = query ? `${route}?${query}` : route
       ctx.req.url = url
       Object.assign(ctx.req, { originalUrl: `${base}${url}` })
       ctx.req.headers.host = host
       await engine(ctx.req, ctx.res)
-      if (state.pageError) throw localError(state.pageError, ctx.res.statusCode)
+      if (state.pageError) {
+        // The page is ours: it is at the address that the person sees, and it leads nowhere else.
+        ctx.url = asked
+        ctx.remove('Location')
+        throw localError(state.pageError, ctx.res.statusCode)
+      }
       ctx.respond = false
     }
 
     const authorize: Handler = async (ctx) => {
       // No CORS here, ever: a browser's script has no business at this endpoint (RFC 9700 §2.6).
       if (ctx.method === 'GET')
-        return handOver(ctx, engineRoutes.authorization, withPrompt(new URLSearchParams(ctx.querystring)).toString())
+        return handOver(
+          ctx,
+          engineRoutes.authorization,
+          asTheEngineReads(new URLSearchParams(ctx.querystring)).toString(),
+        )
       if (ctx.method !== 'POST') throw new LatchkeyError('method_not_allowed', 405)
       // SMART wants POST as well. Seen by the browser as one more hop, so that our Lax cookies come along.
       const form = await readForm(ctx, { limit: longestRequest })
