@@ -18,7 +18,7 @@ export const RESERVED_NAMES: readonly string[] = [
 ]
 
 /** First segments of an issuer's own pages; no endpoint of it lies there. */
-const ISSUER_PAGES: readonly string[] = ['.well-known', 'interaction', 'demo', 'assets']
+const ISSUER_PAGES: readonly string[] = ['.well-known', 'interaction', 'sign-out', 'demo', 'letters', 'assets']
 
 /** One address that an issuer answers: exactly this path, or everything below it too. */
 interface Claim {

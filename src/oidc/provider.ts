@@ -102,8 +102,12 @@ const settingsOf = (
     Grant: settings.consent.offlineDays * seconds.day,
     IdToken: settings.tokens.accessTokenMinutes * seconds.minute,
     Interaction: seconds.hour,
-    // Rolling by rotation, up to the end date that the member saw and never earlier (R8).
-    RefreshToken: (ctx) => Math.max(1, (ctx.oidc.entities.Grant?.exp ?? 0) - epochSeconds()),
+    // Each use starts it anew, up to the end date that the member saw (R8).
+    RefreshToken: (ctx) =>
+      Math.max(
+        1,
+        Math.min(settings.tokens.refreshTokenDays * seconds.day, (ctx.oidc.entities.Grant?.exp ?? 0) - epochSeconds()),
+      ),
     Session: (_ctx, session) => sessionSeconds(settings.session, session, epochSeconds()),
   },
   features: {

@@ -35,7 +35,7 @@ describe('config/development.yaml', () => {
     const production = environmentOf(settings, 'prairie/production')
     expect(production.issuer).toBe('http://localhost:3000/prairie/production')
     expect(production).toMatchObject({ sandbox: false, demonstration: null })
-    expect(production.apis[0]).toMatchObject({ baseUrl: 'https://fhir.prairie.example/r4', audienceRequired: true })
+    expect(production.apis[0]).toMatchObject({ baseUrl: 'https://fhir.prairie.example/r4' })
   })
 
   it('has the apps that the demonstration promises', () => {
