@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { loadSettings } from '../../src/config/load.ts'
 import type { Environment } from '../../src/config/settings.ts'
 import { createLog } from '../../src/log.ts'
-import { DEMO_CLIENT_ID, demoRoutes, demoUrl, findFhirClient, hasDemo } from '../../src/sandbox/demo.ts'
+import { DEMO_CLIENT_ID, demoUrl, findDemoApi, findFhirClient } from '../../src/sandbox/demo.ts'
+import { demoRoutes } from '../../src/sandbox/demo-routes.ts'
 import { DEMO_WORDS } from '../../src/sandbox/demo-words.ts'
 import { createApp } from '../../src/web/app.ts'
 import { createAssets } from '../../src/web/assets.ts'
@@ -132,9 +133,11 @@ describe('the demonstration app', () => {
 
   it('is served only where it is registered and has a FHIR server of ours to show', () => {
     const { environment } = setUp()
-    expect(hasDemo(environment)).toBe(true)
-    expect(hasDemo({ ...environment, demonstration: null })).toBe(false)
-    expect(hasDemo({ ...environment, apis: environment.apis.map((api) => ({ ...api, sandbox: false })) })).toBe(false)
+    expect(findDemoApi(environment)?.baseUrl).toBe(`${environment.issuer}/fhir`)
+    expect(findDemoApi({ ...environment, demonstration: null })).toBeUndefined()
+    expect(
+      findDemoApi({ ...environment, apis: environment.apis.map((api) => ({ ...api, sandbox: false })) }),
+    ).toBeUndefined()
   })
 })
 
