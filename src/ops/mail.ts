@@ -120,9 +120,9 @@ function letterFaults(letter: Letter): Fault[] {
   return faults
 }
 
-/** Did the server refuse this letter for good (RFC 5321, 4.2.1)? Refusing us, by our password for one, is another thing. */
+/** Did the server refuse this recipient or message for good (RFC 5321, 4.2.1)? Refusing us or our password is another thing. */
 function isRefusal(error: unknown): boolean {
-  const { code, responseCode } = error as { code?: unknown; responseCode?: unknown }
-  const aboutLetter = code === 'EENVELOPE' || code === 'EMESSAGE'
+  const { command, responseCode } = error as { command?: unknown; responseCode?: unknown }
+  const aboutLetter = command === 'RCPT TO' || command === 'DATA'
   return aboutLetter && typeof responseCode === 'number' && responseCode >= 500
 }
