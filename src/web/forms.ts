@@ -62,7 +62,7 @@ export function manyValues(form: URLSearchParams, name: string, { max = 200, cou
  * A cookie's name for the issuer of this request, so that issuers on one host do not read each other's.
  * `__Host-` where the scheme allows it: no other host of the domain can plant one.
  */
-export function cookieName(ctx: Context, kind: string): string {
+function cookieName(ctx: Context, kind: string): string {
   const issuer: string | undefined = ctx.state.environment?.id
   return `${ctx.secure ? '__Host-' : ''}lk_${kind}${issuer ? `.${issuer.replace('/', '.')}` : ''}`
 }

@@ -3,7 +3,7 @@
  */
 import type { Environment, Settings } from '../config/settings.ts'
 
-export interface Host {
+interface Host {
   /** As a Host header says it: without the scheme's default port. */
   name: string
   https: boolean

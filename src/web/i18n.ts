@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 
-export type Params = Record<string, string | number>
+type Params = Record<string, string | number>
 
 /** Says things in one language. */
 export interface Translator {

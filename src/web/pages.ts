@@ -26,7 +26,7 @@ export interface AppFace {
 }
 
 /** Why a member may share a record: their own, or the basis of a delegation. */
-export type Relation = 'self' | 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
+type Relation = 'self' | 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
 
 export interface SignInPage {
   /** Who asked, or null when the member came on their own. */
@@ -44,7 +44,7 @@ export interface SignInPage {
   hint: { usernames: string[]; password: string } | null
 }
 
-export interface PatientPage {
+interface PatientPage {
   memberName: string
   app: AppFace
   choices: {
@@ -68,7 +68,7 @@ export interface PatientPage {
 }
 
 /** One group of records; `key` is one of src/smart/scope-words.ts. */
-export interface ConsentBundle {
+interface ConsentBundle {
   key: string
   resources: ConsentResource[]
 }
@@ -104,7 +104,7 @@ export interface ConsentPage {
   csrf: string
 }
 
-export interface NoCoveragePage {
+interface NoCoveragePage {
   memberName: string
   app: AppFace
   /** Posts back to the app with `access_denied`. */
@@ -113,22 +113,22 @@ export interface NoCoveragePage {
   csrf: string
 }
 
-export interface SignOutPage {
+interface SignOutPage {
   /** Null: nobody is signed in. */
   memberName: string | null
   action: string
   csrf: string
 }
 
-export type SignedOutPage = Record<never, never>
+type SignedOutPage = Record<never, never>
 
 /** A page with a link on it, for redirects that `form-action` cannot admit. */
-export interface ReturnPage {
+interface ReturnPage {
   app: AppFace
   href: string
 }
 
-export interface ErrorPage {
+interface ErrorPage {
   code: string
   status: number
   reference: string
@@ -177,7 +177,7 @@ export interface HomePage {
   }[]
 }
 
-export interface LettersPage {
+interface LettersPage {
   letters: { recipient: string; subject: string; body: string /** Milliseconds. */; createdAt: number }[]
 }
 

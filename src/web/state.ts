@@ -3,7 +3,7 @@
  */
 import type { Environment, Plan } from '../config/settings.ts'
 
-export interface WebState {
+interface WebState {
   /** The reference id that people and the log share. */
   requestId: string
   /** The client's address, through trusted proxies. */
