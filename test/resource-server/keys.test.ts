@@ -98,6 +98,7 @@ describe('keys that cannot be had: 503, never 401 (R43)', () => {
     ['the issuer answers 404', () => Object.assign(issuer.state, { status: 404 })],
     ['the issuer answers HTML', () => Object.assign(issuer.state, { body: '<html>' })],
     ['the issuer answers null', () => Object.assign(issuer.state, { body: 'null' })],
+    ['the answer has a key that is null', () => Object.assign(issuer.state, { body: '{"keys":[null]}' })],
     ['the answer has no keys', () => Object.assign(issuer.state, { body: '{}' })],
     ['the answer is too long', () => Object.assign(issuer.state, { body: `{"keys":[],"x":"${'x'.repeat(300_000)}"}` })],
     ['the key is broken', () => Object.assign(issuer.published[0] ?? {}, { x: 'AA' })],

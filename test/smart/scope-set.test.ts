@@ -50,6 +50,7 @@ describe('covers', () => {
     ['patient/Observation.rs?category=a&code=1', 'patient/Observation.rs?category=a'],
     ['patient/Observation.rs?category:in=a,b', 'patient/Observation.rs?category:in=a'],
     ['patient/Observation.rs?date=ge2020', 'patient/Observation.rs?date=ge2021'],
+    ['patient/Observation.rs?category=a', 'patient/Observation.rs?category=,'],
     ['patient/Observation.r patient/Observation.s?category=a', 'patient/Observation.rs'],
   ])('%s does not cover %s', (held, asked) => expect(covers(all(held), one(asked))).toBe(false))
 })
@@ -83,6 +84,7 @@ describe('intersect', () => {
     ['user/Observation.read', 'patient/*.cruds'],
     ['patient/Observation.rs?category=a', 'patient/Observation.rs?category=b'],
     ['patient/Observation.rs?date=ge2020', 'patient/Observation.rs?date=ge2021'],
+    ['patient/Observation.rs?category:in=a,b', 'patient/Observation.rs?category:in=b,c'],
     ['patient/Observation.rs', ''],
   ])('of %s, %s leaves nothing', (asked, allowed) => expect(common(asked, allowed)).toBe(''))
 
