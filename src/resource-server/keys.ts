@@ -16,7 +16,7 @@ export interface IssuerKeysOptions {
 }
 
 /** The keys cannot be had at the moment; says nothing about any token. */
-export class KeysUnavailable extends Error {
+class KeysUnavailable extends Error {
   override readonly name = 'KeysUnavailable'
 }
 
