@@ -5,33 +5,43 @@
  * Does not own: what a command does, beyond reading settings and printing. Never prints a secret.
  */
 import { parseArgs } from 'node:util'
+import { verifyAudit, writeAudit } from './cli/audit.ts'
+import type { CommandOptions, Terminal } from './cli/command.ts'
+import { printSmartConfiguration } from './cli/discovery.ts'
+import { listKeys } from './cli/keys.ts'
 import { loadSettings } from './config/load.ts'
 import { configJsonSchema } from './config/schema.ts'
 import type { Settings } from './config/settings.ts'
-import { type Fault, InputFaults } from './errors.ts'
+import { type Fault, InputFaults, LatchkeyError } from './errors.ts'
 
-/** Where a command reads variables and writes to; the process, or a test. */
-export interface Terminal {
-  env: Readonly<Record<string, string | undefined>>
-  out: { write(text: string): unknown }
-  err: { write(text: string): unknown }
-}
+export type { Terminal } from './cli/command.ts'
 
 interface Command {
   name: string
   summary: string
+  /** The operand that the command takes, as the usage shows it; none where it is left out. */
+  operand?: string
   /** Runs the command; the answer is the exit status. */
-  run(options: { config: string | undefined }, terminal: Terminal): Promise<number> | number
+  run(options: CommandOptions, terminal: Terminal): Promise<number> | number
 }
 
 const commands: readonly Command[] = [
   { name: 'check', summary: 'say what is wrong with the configuration, without starting', run: checkCommand },
+  { name: 'keys', summary: 'list the signing keys of every issuer, or of one', operand: '[ISSUER]', run: listKeys },
+  {
+    name: 'smart-configuration',
+    summary: 'print the SMART configuration of an issuer, for a FHIR server elsewhere (R42)',
+    operand: 'ISSUER',
+    run: printSmartConfiguration,
+  },
+  { name: 'audit-verify', summary: 'prove that the audit trail is whole', run: verifyAudit },
+  { name: 'audit-export', summary: 'write the audit trail as JSON lines', operand: '[ISSUER]', run: writeAudit },
   { name: 'schema', summary: 'print the JSON Schema of the configuration (config/schema.json)', run: schemaCommand },
 ]
 
 const usage = `Usage: latchkey <command> [--config FILE]
 
-${commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join('\n')}
+${commands.map(({ name, operand = '', summary }) => `  ${`${name} ${operand}`.padEnd(30)}${summary}`).join('\n')}
 
 The configuration is --config, else LATCHKEY_CONFIG, else the checkout's config/development.yaml.
 `
@@ -51,12 +61,17 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
   const [name, ...rest] = line.positionals
   const command = commands.find((each) => each.name === name)
   if (!command) return misuse(name === undefined ? 'a command is needed' : `there is no command ${name}`, terminal)
-  if (rest.length > 0) return misuse(`${name} takes no ${rest[0]}`, terminal)
+  const [operand, ...surplus] = rest
+  const unexpected = command.operand === undefined ? operand : surplus[0]
+  if (unexpected !== undefined) return misuse(`${name} takes no ${unexpected}`, terminal)
+  if (operand === undefined && command.operand?.startsWith('[') === false)
+    return misuse(`${name} needs ${command.operand}`, terminal)
   try {
-    return await command.run({ config: line.values.config }, terminal)
+    return await command.run({ config: line.values.config, operand }, terminal)
   } catch (error) {
-    if (!(error instanceof InputFaults)) throw error
-    terminal.err.write(list('fault', error.faults))
+    if (error instanceof InputFaults) terminal.err.write(list('fault', error.faults))
+    else if (error instanceof LatchkeyError) terminal.err.write(`latchkey: ${error.message}\n`)
+    else throw error
     return 1
   }
 }
@@ -80,7 +95,7 @@ function list(kind: 'fault' | 'warning', found: readonly Fault[]): string {
   return head + found.map(({ path, message }) => `  ${path}\n    ${message}\n`).join('')
 }
 
-function checkCommand({ config }: { config: string | undefined }, { env, out, err }: Terminal): number {
+function checkCommand({ config }: CommandOptions, { env, out, err }: Terminal): number {
   const { settings, warnings, file } = loadSettings({ file: config, env })
   if (warnings.length > 0) err.write(list('warning', warnings))
   out.write(`${file} is sound.\n${overview(settings)}`)
@@ -92,7 +107,7 @@ function overview({ publicUrl, plans }: Settings): string {
   return `The server is at ${publicUrl}; its issuers are\n${rows.join('')}`
 }
 
-function schemaCommand(_: { config: string | undefined }, { out }: Terminal): number {
+function schemaCommand(_: CommandOptions, { out }: Terminal): number {
   out.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
   return 0
 }

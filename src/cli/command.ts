@@ -1,0 +1,45 @@
+/** What every command is handed. */
+import { loadSettings } from '../config/load.ts'
+import type { Environment, Settings } from '../config/settings.ts'
+import { InputFaults } from '../errors.ts'
+import { createLog } from '../log.ts'
+import { type Database, openDatabase } from '../storage/database.ts'
+
+/** Where a command reads variables and writes to; the process, or a test. */
+export interface Terminal {
+  env: Readonly<Record<string, string | undefined>>
+  out: { write(text: string): unknown }
+  err: { write(text: string): unknown }
+}
+
+export interface CommandOptions {
+  /** The value of --config. */
+  config: string | undefined
+  /** What stands behind the command's name. */
+  operand: string | undefined
+}
+
+/** Does some work on the configured store, and closes it. The server may be running meanwhile. */
+export const withDatabase = async <T>(
+  { config }: CommandOptions,
+  { env }: Terminal,
+  work: (database: Database, settings: Settings) => Promise<T>,
+): Promise<T> => {
+  const { settings } = loadSettings({ file: config, env })
+  const database = await openDatabase({ url: settings.database.url, log: createLog({ level: 'error' }) })
+  try {
+    return await work(database, settings)
+  } finally {
+    await database.close()
+  }
+}
+
+/** All environments, or the one named by its id `{plan}/{environment}` or its issuer URL. */
+export const environmentsNamed = (settings: Settings, name: string | undefined): Environment[] => {
+  const all = settings.plans.flatMap((plan) => plan.environments)
+  if (name === undefined) return all
+  const found = all.filter(({ id, issuer }) => id === name || issuer === name)
+  if (found.length === 0)
+    throw new InputFaults([{ path: 'ISSUER', message: `must be one of ${all.map(({ id }) => id).join(', ')}` }])
+  return found
+}
