@@ -11,7 +11,7 @@ import type { Translator } from '../web/i18n.ts'
 import type { ConsentPage, ConsentResource } from '../web/pages.ts'
 import { connectionLetter } from './letter.ts'
 import { grantedScope, type Offer, offerOf } from './offer.ts'
-import { actionName, goOn, type InteractionDeps, readAction, type Visit } from './visit.ts'
+import { actionName, type InteractionDeps, leave, readAction, type Visit } from './visit.ts'
 
 /** What was shown, kept until the decision: the dates that the member saw are the ones that count. */
 interface Shown {
@@ -194,7 +194,7 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
     }),
   })
   await deps.shortLived.delete(shownKind, authorization.uid)
-  goOn(visit, location, deps)
+  leave(visit, location, deps)
 }
 
 /** Back to the app without anything shared (R27). A refusal on the consent page is recorded with what it showed. */
@@ -208,5 +208,5 @@ export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<v
   const description = covered
     ? 'The member decided not to share.'
     : 'no_coverage: the member has no record at this plan that can be shared.'
-  goOn(visit, await deps.authorizations.refuse(ctx, authorization.uid, description), deps)
+  leave(visit, await deps.authorizations.refuse(ctx, authorization.uid, description), deps)
 }

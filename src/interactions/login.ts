@@ -50,5 +50,5 @@ export const submitSignIn = async (visit: Visit, deps: InteractionDeps): Promise
     return showSignIn(visit, deps, { fault: 'throttled', waitMinutes: Math.ceil(result.retryAfter / 60), username })
   }
   if (result.kind === 'refused') return showSignIn(visit, deps, { fault: 'refused', waitMinutes: null, username })
-  goOn(visit, await deps.authorizations.signedIn(ctx, authorization.uid, result.member.subject), deps)
+  goOn(visit, await deps.authorizations.signedIn(ctx, authorization.uid, result.member.subject))
 }

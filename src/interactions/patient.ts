@@ -70,5 +70,5 @@ export const submitPatient = async (
   // Asked anew: whatever the page offered, only what this member may share now counts.
   const choice = chosen ? await deps.directory.choice(deps.environment.id, member.id, chosen) : undefined
   if (!choice) return showPatient(visit, member, deps, 'choose-one')
-  goOn(visit, await deps.authorizations.patientChosen(visit.ctx, visit.authorization.uid, choice.patientId), deps)
+  goOn(visit, await deps.authorizations.patientChosen(visit.ctx, visit.authorization.uid, choice.patientId))
 }

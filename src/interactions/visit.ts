@@ -88,16 +88,18 @@ export const readAction = async (
 /** What a CSRF token is bound to: one action of one authorization. */
 export const actionName = (visit: Visit, action: string): string => `${action}:${visit.authorization.uid}`
 
-/** Goes on to `location`, which leads to the app or to the next page. */
-export const goOn = (visit: Visit, location: string, deps: InteractionDeps): void => {
-  const { ctx, app } = visit
-  if (formActionSource(visit.authorization.redirectUri) === null) {
-    // CSP has no word for this address, so the browser would stop the form's redirect: the member follows a link.
-    deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
-    return
-  }
+/** Goes on to the next step, which is a page of ours. */
+export const goOn = ({ ctx }: Visit, location: string): void => {
   ctx.status = 303
   ctx.set('Location', location)
   ctx.set('Cache-Control', 'no-store')
   ctx.body = ''
+}
+
+/** Goes back to the app by way of `location`. */
+export const leave = (visit: Visit, location: string, deps: InteractionDeps): void => {
+  const { ctx, app, authorization } = visit
+  if (formActionSource(authorization.redirectUri) !== null) return goOn(visit, location)
+  // CSP has no word for this address, so the browser would stop the form's redirect: the member follows a link.
+  deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
 }

@@ -68,6 +68,11 @@ export const createResources = (deps: {
     if (!api) throw new errors.InvalidTarget(`resource must be ${expected(apis)}`)
     const { oidc } = ctx
     if (oidc.route === 'authorization') {
+      // One authorization is for one API, however often and under whichever name it is told.
+      if (Array.isArray(oidc.params?.resource)) throw new errors.InvalidTarget('resource must not be provided twice')
+      const audience = oidc.params?.aud
+      if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
+        throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
       const requested = String(oidc.params?.scope ?? '')
       const available = availableScopes(requested, api, scopes)
       if (available.length === 0)

@@ -34,6 +34,9 @@ const methods: Record<string, string[]> = {
   [metadata]: ['GET', 'HEAD', 'OPTIONS'],
 }
 
+/** RFC 6749 §3.3. */
+const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
 /** A name that the engine does not know, and so refuses by a redirect with a query. */
 const unknownName = 'unsupported'
 
@@ -44,6 +47,12 @@ const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
   const prompt = one('prompt')
   if (query.getAll('prompt').length < 2 && prompt !== 'none' && !prompt?.split(' ').includes('consent'))
     query.set('prompt', prompt ? `${prompt} consent` : 'consent')
+  // A scope that no server could mean is unknown, and what is unknown is dropped (R7); the engine would refuse them all.
+  const scopes =
+    one('scope')
+      ?.split(' ')
+      .filter((scope) => scopeToken.test(scope)) ?? []
+  if (scopes.length > 0) query.set('scope', scopes.join(' '))
   // The engine knows fragments and posts, and would refuse them in kind: no app of ours could read that (R12).
   if (one('response_mode') && one('response_mode') !== 'query') query.set('response_mode', unknownName)
   if (one('response_type')?.includes('token')) query.set('response_type', unknownName)

@@ -122,7 +122,6 @@ describe('every other error goes back to the app with error, error_description, 
     ['scope', 'with a NUL', [nul], 'invalid_scope'],
     ['scope', 'unicode', [unicode], 'invalid_scope'],
     ['scope', 'of systems and users', ['system/*.rs user/Patient.rs launch'], 'invalid_scope'],
-    ['aud', 'missing', [], 'invalid_request'],
     ['aud', 'doubled', ['https://a.example', 'https://b.example'], 'invalid_request'],
     ['aud', 'of another server', ['https://fhir.other.example/r4'], 'invalid_target'],
     ['aud', 'with a query', [`https://fhir.other.example/?${long}`], 'invalid_target'],
@@ -248,11 +247,12 @@ describe('parameters that come back or decide', () => {
   })
 
   it('PKCE is required of confidential apps as well, and only S256 (R4)', async () => {
-    for (const params of [
+    const wrong: Record<string, string | null>[] = [
       { code_challenge: null, code_challenge_method: null },
       { code_challenge_method: 'plain' },
       { code_challenge_method: null },
-    ]) {
+    ]
+    for (const params of wrong) {
       const url = authorizationUrl(confidentialApp(server.url), challenge, params)
       expect((await outcomeOf(await new Visitor().send(url))).kind).toBe('invalid_request')
     }
