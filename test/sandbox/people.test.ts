@@ -72,7 +72,7 @@ describe('the generator of synthetic people', () => {
       expect(patients.length).toBeGreaterThan(0)
       for (const [id, known] of patients) {
         const patient = people.find((r) => key(r) === `Patient/${id}`)
-        const [name] = patient?.name as { given: string[]; family: string }[]
+        const [name] = (patient?.name ?? []) as { given: string[]; family: string }[]
         expect(`${name?.given[0]} ${name?.family}`).toBe(known.name)
         expect(patient?.birthDate).toBe(String(known.birthDate))
         expect(JSON.stringify(people.find((r) => key(r) === `Coverage/${id}-coverage-1`))).toContain(

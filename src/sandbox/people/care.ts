@@ -77,7 +77,7 @@ export const writeCare = (chart: Chart, openConditions: readonly Resource[]): vo
           'in-progress',
           'In Progress',
         ),
-        category: [concept('http://terminology.hl7.org/CodeSystem/goal-category', 'physiotherapy', 'Physiotherapy')],
+        category: [concept('http://terminology.hl7.org/CodeSystem/goal-category', 'behavioral', 'Behavioral')],
         description: { text: activity.goal },
         subject: chart.subject,
         startDate: since,

@@ -2,6 +2,7 @@ import { yearsBetween } from './calendar.ts'
 import type { Chart } from './chart.ts'
 import { type Amounts, type ClaimDraft, fileClaim, type Line, status, supporting } from './claim.ts'
 import { type CodeableConcept, concept, systems } from './codes.ts'
+import { supplyOf } from './medicines.ts'
 import type { Fill } from './prescriptions.ts'
 import { reference } from './resource.ts'
 import type { Draw } from './results.ts'
@@ -28,12 +29,23 @@ const diagnosis = (visit: Pick<Visit, 'reason'>, type: CodeableConcept) => ({
   type,
 })
 
+/** The code of a preventive visit goes by age, up to and with the one named. */
+const preventive: [upTo: number, code: string, name: string][] = [
+  [4, '99392', 'Preventive visit, ages 1 to 4'],
+  [11, '99393', 'Preventive visit, ages 5 to 11'],
+  [17, '99394', 'Preventive visit, ages 12 to 17'],
+  [39, '99395', 'Preventive visit, ages 18 to 39'],
+  [64, '99396', 'Preventive visit, ages 40 to 64'],
+  [150, '99397', 'Preventive visit, ages 65 and over'],
+]
+
 const professional = (chart: Chart, visit: Visit): ClaimDraft => {
-  const child = yearsBetween(chart.person.birthDate, visit.date) < 18
+  const age = yearsBetween(chart.person.birthDate, visit.date)
+  const [, code = '', name = ''] = preventive.find(([upTo]) => age <= upTo) ?? []
   const services: Partial<Record<VisitKind, Line>> = {
     office: { service: cpt('99213', 'Office visit, established patient, 20 minutes'), amounts: priced(165, 25) },
     wellness: {
-      service: child ? cpt('99393', 'Preventive visit, ages 5 to 11') : cpt('99396', 'Preventive visit, ages 40 to 64'),
+      service: cpt(code, name),
       amounts: priced(240, 0),
     },
     telehealth: { service: cpt('99212', 'Office visit, established patient, 10 minutes'), amounts: priced(95, 15) },
@@ -208,7 +220,7 @@ const pharmacy = (chart: Chart, fill: Fill): ClaimDraft => ({
     {
       service: concept(systems.ndc, fill.medicine.ndc, fill.medicine.name),
       amounts: priced(fill.medicine.price, fill.medicine.brand ? 30 : 10),
-      more: { quantity: { value: 90 * fill.medicine.perDay } },
+      more: { quantity: { value: supplyOf(fill.medicine) } },
     },
   ],
   amountsOn: 'lines',

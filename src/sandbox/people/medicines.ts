@@ -20,6 +20,8 @@ export interface Medicine {
   ndc: string
   dose: string
   perDay: number
+  /** How it is counted, in UCUM. */
+  unit: '{tbl}' | '{inhaler}'
   /** Price of a supply of 90 days, before any discount, in dollars. */
   price: number
   brand: boolean
@@ -34,6 +36,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0101-90',
     dose: 'Take 1 tablet by mouth twice a day with meals',
     perDay: 2,
+    unit: '{tbl}',
     price: 46,
     brand: false,
   },
@@ -43,6 +46,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0102-90',
     dose: 'Take 1 tablet by mouth once a day',
     perDay: 1,
+    unit: '{tbl}',
     price: 24,
     brand: false,
   },
@@ -52,6 +56,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0103-90',
     dose: 'Take 1 tablet by mouth each evening',
     perDay: 1,
+    unit: '{tbl}',
     price: 38,
     brand: false,
   },
@@ -61,6 +66,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0104-90',
     dose: 'Take 1 tablet by mouth once a day',
     perDay: 1,
+    unit: '{tbl}',
     price: 27,
     brand: false,
   },
@@ -70,6 +76,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0105-90',
     dose: 'Take 1 tablet by mouth once a day, as the clinic directs',
     perDay: 1,
+    unit: '{tbl}',
     price: 41,
     brand: false,
   },
@@ -79,6 +86,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0106-90',
     dose: 'Take 1 tablet by mouth each morning',
     perDay: 1,
+    unit: '{tbl}',
     price: 22,
     brand: false,
   },
@@ -88,6 +96,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0107-90',
     dose: 'Take 1 tablet by mouth once a day',
     perDay: 1,
+    unit: '{tbl}',
     price: 52,
     brand: false,
   },
@@ -97,6 +106,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0108-90',
     dose: 'Take 1 tablet by mouth at bedtime',
     perDay: 1,
+    unit: '{tbl}',
     price: 64,
     brand: false,
   },
@@ -106,6 +116,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0109-01',
     dose: 'Inhale 2 puffs every 4 to 6 hours if short of breath',
     perDay: 1,
+    unit: '{inhaler}',
     price: 88,
     brand: true,
   },
@@ -115,6 +126,7 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0110-90',
     dose: 'Take 1 tablet by mouth once a day',
     perDay: 1,
+    unit: '{tbl}',
     price: 33,
     brand: false,
     sensitivity: 'PSY',
@@ -125,8 +137,12 @@ export const medicines: Record<MedicineKey, Medicine> = {
     ndc: '99999-0111-90',
     dose: 'Dissolve 1 tablet under the tongue once a day',
     perDay: 1,
+    unit: '{tbl}',
     price: 190,
     brand: false,
     sensitivity: 'SUD',
   },
 }
+
+/** What a pharmacy hands over for 90 days. */
+export const supplyOf = ({ perDay, unit }: Medicine) => (unit === '{inhaler}' ? 1 : 90 * perDay)

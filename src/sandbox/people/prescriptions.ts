@@ -1,7 +1,7 @@
 import { addDays, addMonths, at, yearsBetween } from './calendar.ts'
 import type { Chart } from './chart.ts'
 import { concept, quantity, type Sensitivity, systems } from './codes.ts'
-import { type Medicine, type MedicineKey, medicines } from './medicines.ts'
+import { type Medicine, type MedicineKey, medicines, supplyOf } from './medicines.ts'
 import type { PractitionerKey } from './network.ts'
 import { base, usCore } from './profiles.ts'
 import { type Resource, reference } from './resource.ts'
@@ -55,7 +55,7 @@ export const writePrescriptions = (chart: Chart): Fill[] => {
           refill === 0 ? 'FF' : 'RF',
           refill === 0 ? 'First Fill' : 'Refill',
         ),
-        quantity: quantity(90 * medicine.perDay, '{tbl}'),
+        quantity: quantity(supplyOf(medicine), medicine.unit),
         daysSupply: quantity(90, 'd'),
         whenHandedOver: at(date, 18),
         dosageInstruction: dosage(medicine),
@@ -90,7 +90,7 @@ export const writePrescriptions = (chart: Chart): Fill[] => {
           dosageInstruction: dosage(medicine),
           dispenseRequest: {
             numberOfRepeatsAllowed: 3,
-            quantity: quantity(90 * medicine.perDay, '{tbl}'),
+            quantity: quantity(supplyOf(medicine), medicine.unit),
             expectedSupplyDuration: quantity(90, 'd'),
           },
         },

@@ -88,7 +88,6 @@ export const complaints = {
   pharyngitis: { name: 'Acute viral pharyngitis', snomed: '195662009', icd10: 'J02.9' },
   sinusitis: { name: 'Viral sinusitis', snomed: '444814009', icd10: 'J01.90' },
   ear: { name: 'Otitis media', snomed: '65363002', icd10: 'H66.90' },
-  ankle: { name: 'Sprain of ankle', snomed: '44465007', icd10: 'S93.409A' },
   pneumonia: { name: 'Pneumonia', snomed: '233604007', icd10: 'J18.9' },
 } as const satisfies Record<string, Complaint>
 

@@ -12,6 +12,13 @@ const usual: Partial<Record<VisitKind, [snomed: string, name: string]>> = {
   emergency: ['399208008', 'Plain chest X-ray'],
 }
 
+const diagnostic: [string, string] = ['103693007', 'Diagnostic procedure']
+const categories: Partial<Record<VisitKind, [snomed: string, name: string]>> = {
+  knee: ['387713003', 'Surgical procedure'],
+  counseling: ['24642003', 'Psychiatry procedure or service'],
+  dental: ['277132007', 'Therapeutic procedure'],
+}
+
 /** Files what was done at visits, the tests of `tests` (spirometry, electrocardiogram) and any device left behind. */
 export const writeProcedures = (chart: Chart, visits: readonly Visit[]): void => {
   const { network, anchor } = chart
@@ -26,11 +33,7 @@ export const writeProcedures = (chart: Chart, visits: readonly Visit[]): void =>
       sensitivity: visit.sensitivity,
       body: {
         status: 'completed',
-        category: concept(
-          systems.snomed,
-          visit.kind === 'knee' ? '387713003' : '103693007',
-          visit.kind === 'knee' ? 'Surgical procedure' : 'Diagnostic procedure',
-        ),
+        category: concept(systems.snomed, ...(categories[visit.kind] ?? diagnostic)),
         code: concept(systems.snomed, code, name),
         subject: chart.subject,
         encounter: reference(visit.encounter),

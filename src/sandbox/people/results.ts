@@ -15,7 +15,7 @@ interface Test {
   high: number
 }
 
-export type PanelKey = 'sugar' | 'lipids' | 'metabolic' | 'blood'
+type PanelKey = 'sugar' | 'lipids' | 'metabolic' | 'blood'
 
 interface Panel {
   code: [loinc: string, name: string]
@@ -24,7 +24,7 @@ interface Panel {
   tests: Test[]
 }
 
-export const panels: Record<PanelKey, Panel> = {
+const panels: Record<PanelKey, Panel> = {
   sugar: {
     code: ['4548-4', 'Hemoglobin A1c'],
     cpt: ['83036', 'Hemoglobin A1c'],

@@ -79,7 +79,7 @@ const plan = (chart: Chart): Planned[] => {
     spread(person.yearly.dental, 110, (date) => visit('dental', date, complaints.teeth, 'dentist'))
   }
   for (const monthsAgo of person.emergencies) {
-    visit('emergency', addMonths(anchor, -monthsAgo), child ? problems.asthma : complaints.ankle, 'emergency')
+    visit('emergency', addMonths(anchor, -monthsAgo), child ? problems.asthma : complaints.bronchitis, 'emergency')
   }
   for (const { kind, monthsAgo } of person.stays) {
     const date = addDays(addMonths(anchor, -monthsAgo), 4)

@@ -1,0 +1,202 @@
+/**
+ * The sandbox's FHIR server: reading, searching and `$everything` over synthetic people.
+ *
+ * Owns: the answers of a small FHIR R4 server, JSON only, errors included, for requests below its base.
+ * Does not own: who may see what. It asks `latchkey/resource-server` as any FHIR server would, verifies tokens with the
+ * issuer's published keys, and knows nothing else of the issuer.
+ * Hands to: ../routes.ts, which puts it on the wire.
+ */
+import type { Api } from '../../config/settings.ts'
+import type { Log } from '../../log.ts'
+import {
+  AccessError,
+  createVerifier,
+  decide,
+  type FhirRequest,
+  operationOutcome,
+  parseRequest,
+} from '../../resource-server/index.ts'
+import type { Resource } from '../people/index.ts'
+import { isSummary, readPaging, searchSet } from './bundle.ts'
+import { capabilityStatement } from './capabilities.ts'
+import { readCriteria } from './criteria.ts'
+import { everything } from './everything.ts'
+import { checkFormat } from './format.ts'
+import { FhirProblem, outcome } from './outcome.ts'
+import { searchableTypes } from './parameters.ts'
+import { createStore } from './store.ts'
+import { summarize } from './summary.ts'
+
+export interface SandboxFhirOptions {
+  /** As in the tokens' `iss`. */
+  issuer: string
+  jwksUri: string
+  api: Pick<Api, 'name' | 'baseUrl' | 'resources' | 'tokenProfile'>
+  /** Absolute addresses of the issuer's endpoints, for the CapabilityStatement. */
+  endpoints: { authorization: string; token: string; introspection: string; revocation: string }
+  people: readonly Resource[]
+  log: Pick<Log, 'error' | 'warn'>
+  now?: () => number
+  fetch?: typeof fetch
+}
+
+export interface FhirInput {
+  method: string
+  /** Path and query as sent, below the base: `/Patient/maria?_pretty=true`. */
+  url: string
+  /** Names in lower case. */
+  headers: Readonly<Record<string, string | undefined>>
+  /** Of a POST. */
+  body?: string
+}
+
+export interface FhirAnswer {
+  status: number
+  headers: Record<string, string>
+  /** JSON, or null for none. */
+  body: string | null
+}
+
+export interface SandboxFhir {
+  /** Answers one request. Never throws. */
+  handle(input: FhirInput): Promise<FhirAnswer>
+}
+
+const defaultPage = 50
+const everythingPage = 100
+const allowed = { Allow: 'GET, HEAD, OPTIONS' }
+
+/** Any origin may ask: what comes is synthetic, and opens to a token only. */
+const cors = {
+  'Access-Control-Allow-Origin': '*',
+  'Access-Control-Expose-Headers': 'ETag, Last-Modified, Location, Retry-After, WWW-Authenticate',
+}
+const preflight = {
+  ...cors,
+  'Access-Control-Allow-Methods': 'GET, HEAD, POST, OPTIONS',
+  'Access-Control-Allow-Headers': 'Accept, Authorization, Content-Type, If-None-Match, Prefer',
+  'Access-Control-Max-Age': '600',
+}
+
+/** A FHIR server over `people`, for the tokens of one issuer. */
+export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
+  const { api, log } = options
+  const { baseUrl } = api
+  const store = createStore(options.people)
+  const types = api.resources.filter((type) => searchableTypes.includes(type))
+  const verifier = createVerifier({
+    issuer: options.issuer,
+    audience: baseUrl,
+    jwksUri: options.jwksUri,
+    algorithms: [api.tokenProfile.algorithm],
+    typ: [api.tokenProfile.typ],
+    now: options.now,
+    fetch: options.fetch,
+  })
+  const capabilities = () =>
+    capabilityStatement({ baseUrl, name: api.name, endpoints: options.endpoints, types, store })
+
+  interface Answered {
+    body: object | null
+    status?: number
+    headers?: Record<string, string>
+  }
+
+  const answer = async (input: FhirInput, request: FhirRequest): Promise<Answered> => {
+    checkFormat(request.query, input.headers.accept)
+    if (request.interaction === 'capabilities') {
+      return { body: capabilities(), headers: { 'Cache-Control': 'public, max-age=300' } }
+    }
+    const token = await verifier.authenticate(input.headers.authorization)
+    checkKind(input, request, types)
+    const decision = decide(token, request, { baseUrl })
+    if (!decision.allowed) throw decision.error
+
+    const { resource: type = '', id = '' } = request
+    if (request.interaction === 'read') {
+      const found = store.read(type, id)
+      // One answer for what is not there, what is somebody else's and what is withheld.
+      if (found === undefined || !decision.filter(found))
+        throw new FhirProblem(404, 'not-found', `There is no ${type}/${id} for this token.`)
+      return readAnswer(found, request, input.headers['if-none-match'])
+    }
+    if (request.interaction === 'operation') {
+      const paging = readPaging(request.query, everythingPage)
+      return {
+        body: everything({ store, baseUrl, patient: id, query: request.query, paging, filter: decision.filter, types }),
+      }
+    }
+    const paging = readPaging(request.query, defaultPage)
+    const strict = /(^|[;,\s])handling=strict\b/.test(input.headers.prefer ?? '')
+    const criteria = readCriteria(type, request.query, { strict, baseUrl })
+    const found = store.list(type).filter((resource) => decision.filter(resource) && criteria.test(resource))
+    return { body: searchSet({ baseUrl, path: type, understood: criteria.understood, paging, found }) }
+  }
+
+  const handle = async (input: FhirInput): Promise<FhirAnswer> => {
+    if (input.method === 'OPTIONS')
+      return { status: 204, headers: { ...preflight, Allow: 'GET, HEAD, POST, OPTIONS' }, body: null }
+    const request = parseRequest({ method: input.method, url: `${baseUrl}${input.url}`, baseUrl, body: input.body })
+    const pretty = request.query.some(([name, value]) => name === '_pretty' && value === 'true')
+    const send = ({ status = 200, headers = {}, body }: Answered): FhirAnswer => ({
+      status,
+      headers: {
+        'Cache-Control': 'no-store',
+        'Content-Type': 'application/fhir+json; charset=utf-8',
+        ...cors,
+        ...headers,
+      },
+      body: body === null ? null : JSON.stringify(body, null, pretty ? 2 : undefined),
+    })
+    try {
+      return send(await answer(input, request))
+    } catch (error) {
+      if (error instanceof AccessError) {
+        if (error.status === 503) log.warn({ err: error }, 'the sandbox cannot verify access tokens')
+        return send({ status: error.status, headers: error.headers, body: operationOutcome(error) })
+      }
+      if (error instanceof FhirProblem) {
+        return send({ status: error.status, headers: error.headers, body: outcome(error.code, error.message) })
+      }
+      log.error({ err: error }, 'the sandbox failed on a request')
+      return send({ status: 500, body: outcome('exception', 'The sandbox failed. Please try again.') })
+    }
+  }
+  return { handle }
+}
+
+/** Requests that no token would open here, because the sandbox only reads. */
+const checkKind = (input: FhirInput, request: FhirRequest, types: readonly string[]): void => {
+  const { interaction, resource } = request
+  const writing = ['create', 'update', 'patch', 'delete'].includes(interaction)
+  const reads = input.method === 'GET' || input.method === 'HEAD'
+  if (writing || (!reads && (interaction === 'unknown' || interaction === 'operation'))) {
+    throw new FhirProblem(
+      405,
+      'not-supported',
+      'The sandbox can be read only: GET, or POST of a form to [type]/_search.',
+      allowed,
+    )
+  }
+  if (interaction === 'unknown' || (resource !== undefined && !types.includes(resource))) {
+    throw new FhirProblem(
+      404,
+      'not-found',
+      `This is not an address of the sandbox. It has ${types.join(', ')}, and /metadata.`,
+    )
+  }
+  if (interaction === 'vread' || interaction === 'history') {
+    throw new FhirProblem(501, 'not-supported', 'The sandbox keeps no history. Read the resource itself.')
+  }
+}
+
+const readAnswer = (found: Resource, request: FhirRequest, known: string | undefined) => {
+  const etag = `W/"${found.meta.versionId}"`
+  const headers = { ETag: etag, 'Last-Modified': new Date(found.meta.lastUpdated).toUTCString() }
+  if (known?.split(',').some((tag) => tag.trim() === etag)) return { status: 304, headers, body: null }
+  const summary = request.query.find(([name]) => name === '_summary')?.[1] ?? 'false'
+  if (!isSummary(summary) || summary === 'count') {
+    throw new FhirProblem(400, 'value', '_summary of one resource must be true, text, data or false.')
+  }
+  return { headers, body: summarize(found, summary) }
+}
