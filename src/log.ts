@@ -98,7 +98,9 @@ function copy(value: unknown, depth: number, above: readonly object[]): unknown 
   if (value instanceof Error) return inError(value, inner)
   if (value instanceof URL) return scrub(value.href)
   if (value instanceof Map || value instanceof URLSearchParams || value instanceof Headers) {
-    return inner(Object.fromEntries([...value].map(([key, entry]) => [String(key), entry])))
+    const fields: [string, unknown][] = []
+    value.forEach((entry: unknown, key: unknown) => void fields.push([String(key), entry]))
+    return inner(Object.fromEntries(fields))
   }
   if (value instanceof Set) return inner([...value])
   if (Array.isArray(value)) return value.slice(0, MAX_ENTRIES).map(inner)

@@ -31,10 +31,10 @@ export function createSqlShortLived(options: { database: Database; issuer: strin
     },
 
     async set(kind, key, value, expiresAt, index) {
-      const { issuer: _i, kind: _k, key: _y, ...fresh } = row(kind, key, value, expiresAt, index)
+      const fresh = row(kind, key, value, expiresAt, index)
       await db
         .insertInto('short_lived')
-        .values({ issuer, kind, key: storedKey(key), ...fresh })
+        .values(fresh)
         .onConflict((conflict) => conflict.columns(['issuer', 'kind', 'key']).doUpdateSet(fresh))
         .execute()
     },
