@@ -18,14 +18,15 @@ import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
 import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
+import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { mountIssuers } from './oidc/routes.ts'
 import { createHealth } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
 import { portalRoutes } from './portal/routes.ts'
-import { endpointsOf } from './oidc/discovery.ts'
-import { demoRoutes, demoUrl } from './sandbox/demo.ts'
+import { demoUrl, findDemoApi } from './sandbox/demo.ts'
+import { demoRoutes } from './sandbox/demo-routes.ts'
 import { createSandboxFhir } from './sandbox/fhir/index.ts'
 import { letterRoutes } from './sandbox/letters-routes.ts'
 import { createPeople } from './sandbox/people/index.ts'
@@ -115,7 +116,7 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
 
   const health = createHealth({ database, log })
   const sandboxes = environments.filter(({ sandbox }) => sandbox)
-  const demonstrated = sandboxes.find(({ demonstration }) => demonstration !== null)
+  const demonstrated = sandboxes.find((environment) => findDemoApi(environment) !== undefined)
 
   const app = createApp({ settings, log, views, now })
   app.use(healthRoutes(health))
@@ -143,7 +144,15 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
     for (const api of environment.apis.filter(({ sandbox }) => sandbox)) {
       const endpoints = endpointsOf(environment)
       const people = createPeople(environment.plan)
-      const fhir = createSandboxFhir({ issuer: environment.issuer, jwksUri: endpoints.jwks, api, endpoints, people, log, now })
+      const fhir = createSandboxFhir({
+        issuer: environment.issuer,
+        jwksUri: endpoints.jwks,
+        api,
+        endpoints,
+        people,
+        log,
+        now,
+      })
       app.use(sandboxRoutes(fhir, api))
     }
     app.use(demoRoutes({ environment, views }))

@@ -15,7 +15,7 @@ export const showSignIn = (
   deps: InteractionDeps,
   fault: Pick<SignInPage, 'fault' | 'waitMinutes' | 'username'> | null = null,
 ): void => {
-  const status = fault === null ? 200 : fault.fault === 'throttled' ? 429 : 401
+  const status = fault === null ? 200 : fault.fault === 'throttled' ? 429 : 400
   deps.views.renderPage(
     visit.ctx,
     'interaction/sign-in',

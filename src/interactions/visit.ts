@@ -57,7 +57,8 @@ export const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps
   const { client, subject } = authorization
   const member = subject ? ((await deps.directory.findBySubject(deps.environment.id, subject)) ?? null) : null
   const source = formActionSource(authorization.redirectUri)
-  ctx.state.formAction = source ? [source] : []
+  // Browsers apply form-action to every hop after a post, and an app's callback may redirect on to another of its hosts.
+  ctx.state.formAction = source?.startsWith('https:') ? ['https:'] : source ? [source] : []
   if (authorization.uiLocales) ctx.state.uiLocales = authorization.uiLocales
   if (member?.locale) ctx.state.preferredLanguage = member.locale
   return {
@@ -99,7 +100,8 @@ export const goOn = ({ ctx }: Visit, location: string): void => {
 /** Goes back to the app by way of `location`. */
 export const leave = (visit: Visit, location: string, deps: InteractionDeps): void => {
   const { ctx, app, authorization } = visit
-  if (formActionSource(authorization.redirectUri) !== null) return goOn(visit, location)
-  // CSP has no word for this address, so the browser would stop the form's redirect: the member follows a link.
-  deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
+  // Where CSP has no word for the address, the browser would stop the form's redirect: the member follows a link.
+  if (formActionSource(authorization.redirectUri) === null)
+    deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
+  else goOn(visit, location)
 }

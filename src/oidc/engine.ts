@@ -14,7 +14,6 @@ export type {
   ClientMetadata,
   Configuration,
   Interaction,
-  JWKS,
   KoaContextWithOIDC as EngineContext,
 } from 'oidc-provider'
 export { errors, interactionPolicy, Provider }

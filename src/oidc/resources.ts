@@ -94,5 +94,3 @@ export const createResources = (deps: {
 
   return { requestedApi, resourceServer }
 }
-
-export type Resources = ReturnType<typeof createResources>

@@ -11,8 +11,6 @@ import type { Api, DemonstrationMember, Environment } from '../config/settings.t
 import type { DemoPage } from '../web/pages.ts'
 import { DEMO_WORDS } from './demo-words.ts'
 
-export { demoRoutes } from './demo-routes.ts'
-
 /** The client id under which the demonstration app is registered at a sandbox. */
 export const DEMO_CLIENT_ID = 'demo-public'
 

@@ -68,11 +68,9 @@ export class Visitor {
   /** One request; no redirect is followed. */
   async send(address: string, init: RequestInit = {}): Promise<Response> {
     const url = new URL(address)
-    const headers = new Headers({
-      accept: 'text/html',
-      'accept-language': this.language,
-      ...Object.fromEntries(new Headers(init.headers)),
-    })
+    const headers = new Headers(init.headers)
+    headers.set('accept', 'text/html')
+    headers.set('accept-language', this.language)
     const cookie = this.#cookieHeader(url)
     if (cookie) headers.set('cookie', cookie)
     const response = await fetch(url, { ...init, headers, redirect: 'manual' })
