@@ -3,10 +3,10 @@ import type { Kysely } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { Unavailable } from '../../errors.ts'
 import type { Tables } from '../tables.ts'
-import * as first from './0001-first.ts'
+import { up as first } from './0001-first.ts'
 
 const MIGRATIONS: Record<string, Migration> = {
-  '0001-first': first,
+  '0001-first': { up: first },
 }
 
 /** Brings the tables up to date, in one transaction; several processes may try at once. */
