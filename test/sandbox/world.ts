@@ -33,6 +33,7 @@ export const linkOf = (bundle: Bundle, relation: string) => bundle.link.find((li
 
 /** A sandbox behind real HTTP, a real issuer's keys behind real HTTP, and tokens that the issuer signed. */
 export const startSandbox = async () => {
+  const clock = { ahead: 0 }
   const issuer = await startIssuer()
   const logged: string[] = []
   const log = {
@@ -64,6 +65,7 @@ export const startSandbox = async () => {
       revocation: `${issuer.issuer}/revoke`,
     },
     people,
+    now: () => Date.now() + clock.ahead,
     log: log as unknown as Parameters<typeof createSandboxFhir>[0]['log'],
   })
   const app = new Koa()
@@ -102,7 +104,7 @@ export const startSandbox = async () => {
     }
     return found
   }
-  return { issuer, api, fhir, app, logged, token, request, get, search, pages, close: issuer.close }
+  return { issuer, clock, api, fhir, app, logged, token, request, get, search, pages, close: issuer.close }
 }
 
 export type Sandbox = Awaited<ReturnType<typeof startSandbox>>
