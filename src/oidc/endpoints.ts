@@ -10,7 +10,7 @@ import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Database } from '../storage/database.ts'
 import { issuerDocument } from './discovery.ts'
-import type { EngineContext, Provider } from './engine.ts'
+import type { EngineContext, errors, Provider } from './engine.ts'
 import type { Introspection } from './introspection.ts'
 import { stateOf } from './request-state.ts'
 import type { createTokenResponse } from './token-response.ts'
@@ -88,6 +88,24 @@ export const surroundEngine = (deps: {
     })
   }
 
+  const auditCode: Middleware = async (ctx, next) => {
+    await next()
+    const { grant, requestId } = stateOf(ctx.req)
+    if (ctx.oidc?.route !== 'resume' || !grant || !ctx.oidc.entities.AuthorizationCode) return
+    await database.transaction((trx) =>
+      audit.record(trx, {
+        type: 'code.issued',
+        plan: environment.plan.id,
+        issuer: environment.id,
+        actor: `client:${grant.row.client_id}`,
+        memberId: grant.row.member_id,
+        patientId: grant.row.patient_id ?? undefined,
+        grantId: grant.row.id,
+        requestId: requestId ?? undefined,
+      }),
+    )
+  }
+
   const token: Middleware = async (ctx, next) => {
     await next()
     if (ctx.oidc?.route !== 'token') return
@@ -96,9 +114,9 @@ export const surroundEngine = (deps: {
     ctx.set('Pragma', 'no-cache')
     if (ctx.status === 200) tokenResponse.complete(ctx)
     else if (ctx.status === 400) tokenResponse.explain(ctx)
-    // Nobody who is not known to us fills the audit: those refusals are in the log.
-    if (ctx.status !== 200 && (ctx.status >= 500 || !ctx.oidc.client)) return
-    await auditToken(ctx)
+    // Nobody fills the audit with noise: a refusal is recorded where a grant of ours was concerned; all are in the log.
+    const { grant, refusal } = stateOf(ctx.req)
+    if (ctx.status === 200 || (ctx.status < 500 && (grant || refusal))) await auditToken(ctx)
   }
 
   /** A code whose exchange our fault spoiled is good again (R43). */
@@ -142,6 +160,37 @@ export const surroundEngine = (deps: {
     }
   }
 
-  for (const middleware of [faults, codeKept, ourFaults, described, discovery, keys, token, introspectionAnswer])
+  for (const middleware of [
+    faults,
+    codeKept,
+    ourFaults,
+    described,
+    discovery,
+    keys,
+    token,
+    introspectionAnswer,
+    auditCode,
+  ])
     provider.use(middleware as Parameters<Provider['use']>[0])
+
+  /** What was refused and why, for whoever reads the log by reference id. */
+  const logRefusal = (ctx: EngineContext, error: errors.OIDCProviderError): void =>
+    log.info(
+      {
+        requestId: stateOf(ctx.req).requestId,
+        client: ctx.oidc.client?.clientId,
+        route: ctx.oidc.route,
+        error: error.error,
+        reason: error.error_description,
+        detail: error.error_detail,
+      },
+      'refused',
+    )
+  provider.on('authorization.error', logRefusal)
+  provider.on('grant.error', logRefusal)
+  provider.on('introspection.error', logRefusal)
+  provider.on('revocation.error', logRefusal)
+  provider.on('server_error', (ctx, error) =>
+    log.error({ err: error, requestId: stateOf(ctx.req).requestId }, 'engine'),
+  )
 }

@@ -107,9 +107,6 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     tokenResponse,
     giveBackCode: adapters.giveBackCode,
   })
-  provider.on('server_error', (ctx, error) =>
-    log.error({ err: error, requestId: ctx.res.getHeader('x-request-id') }, 'engine'),
-  )
   return {
     environment,
     provider,

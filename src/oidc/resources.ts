@@ -20,7 +20,11 @@ export const apiNamed = (apis: readonly Api[], audience: string): Api | undefine
 /** What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` scope (R7). */
 export const availableScopes = (requested: string, api: Api, allowed: readonly string[] | null): Scope[] => {
   const offered = parseScopes(scopesOf(api).join(' ')).scopes
-  const asked = narrow(parseScopes(requested).scopes, offered).kept
+  // The wildcard is offered for what the API has, so it must not cover a type that the API has not.
+  const known = parseScopes(requested).scopes.filter(
+    (scope) => scope.kind === 'plain' || scope.resource === '*' || api.resources.includes(scope.resource),
+  )
+  const asked = narrow(known, offered).kept
   const mayAsk = allowed === null ? asked : narrow(asked, parseScopes(allowed.join(' ')).scopes).kept
   return withLaunchPatient(mayAsk)
 }
