@@ -4,43 +4,20 @@
  * Owns: which record goes to which store, what is sealed or hashed on the way, and what a second use means.
  * Does not own: the stores (storage), the rule of rotation (rotation.ts), what ends with a grant (members/connections).
  */
-import type { Audit } from '../audit/audit.ts'
-import type { Connections } from '../members/connections.ts'
 import type { EndReason } from '../members/grants.ts'
 import { type Sealer, sha256 } from '../secrets.ts'
-import { parseScopes } from '../smart/scope.ts'
-import { covers } from '../smart/scope-set.ts'
-import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
+import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { type Clients, metadataOf } from './clients.ts'
+import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, errors, Provider, tellFaults } from './engine.ts'
-import type { RefreshTokens } from './refresh-tokens.ts'
-import { type Refusal, stateOf } from './request-state.ts'
-import { readToken, type TokenName } from './rotation.ts'
+import { type RefreshTokenDeps, refreshTokenAdapter } from './refresh-token-adapter.ts'
+import { stateOf } from './request-state.ts'
 
-export interface AdapterDeps {
-  issuer: string
-  plan: string
-  database: Database
-  audit: Audit
-  /** Is an ID token made at each refresh? Optional in OpenID Connect, and dear. */
-  idTokenOnRefresh: boolean
+export interface AdapterDeps extends RefreshTokenDeps {
   shortLived: ShortLived
   sealer: Sealer
   clients: Clients
-  connections: Connections
-  refreshTokens: RefreshTokens
-  mac: Parameters<typeof readToken>[0]
-  now: () => number
-}
-
-/** Payloads carry their version, so that a later release can read them. */
-const version = 1
-
-const refuse = (refusal: Refusal, detail: string) => {
-  const state = stateOf(Provider.ctx?.req)
-  state.refusal = refusal
-  return new errors.InvalidGrant({ detail })
 }
 
 /** Why the engine ends a grant: the app revoked it, or something was used twice. */
@@ -49,8 +26,6 @@ const endReason = (): EndReason => {
   return stateOf(Provider.ctx?.req).refusal === 'code_reused' ? 'code_reused' : 'token_reused'
 }
 
-const route = (): string | undefined => Provider.ctx?.oidc?.route
-
 /** Records that nobody would miss tomorrow: sessions, interactions, codes, replay ids. Keys hashed, payloads sealed. */
 const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDeps): Adapter => {
   const place = (key: string) => ({ table: 'short_lived', row: `${model}:${key}` })
@@ -58,7 +33,7 @@ const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDe
   return {
     upsert: async (id, payload, expiresIn) => {
       const key = sha256(id)
-      const sealed = sealer.seal(JSON.stringify({ ...payload, v: version }), place(key))
+      const sealed = sealer.seal(JSON.stringify({ ...payload, v: payloadVersion }), place(key))
       await shortLived.set(model, key, sealed, now() + (expiresIn ?? 0) * 1000, {
         uid: payload.uid,
         grant: payload.grantId,
@@ -86,24 +61,36 @@ const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDe
   }
 }
 
-/**
- * Authorization codes: used once, without grace; a second use ends the grant (RFC 6749 §4.1.2). Where a fault of ours
- * spoiled the answer to the first use, no token left the house, and the code is good again (R43).
- */
-const codeAdapter = (model: string, deps: AdapterDeps): Adapter & { giveBack(id: string): Promise<void> } => {
-  const { shortLived, connections, issuer } = deps
+/** A record that is used up at once, and is good again where a fault of ours spoilt the answer (R43). */
+const givenBack = (model: string, deps: AdapterDeps) => {
   const records = shortLivedAdapter(model, deps)
-  // Codes whose exchange failed by our fault while the store could not be told.
-  const owed = new Set<string>()
-
-  const giveBack = async (id: string): Promise<void> => {
-    owed.add(id)
-    const payload = await records.find(id)
-    owed.delete(id)
-    if (!payload?.exp) return
-    const { consumed: _, ...fresh } = payload
-    await records.upsert(id, fresh, Math.max(1, payload.exp - Math.floor(deps.now() / 1000)))
+  const debts = createDebts<AdapterPayload>(async (id, { consumed: _, ...payload }) =>
+    records.upsert(id, payload, Math.max(1, (payload.exp ?? 0) - Math.floor(deps.now() / 1000))),
+  )
+  const find: Adapter['find'] = async (id) => {
+    await debts.settle(id)
+    return records.find(id)
   }
+  return { records: { ...records, find }, debts }
+}
+
+/** Interactions: gone as soon as the browser comes back from them. */
+const interactionAdapter = (model: string, deps: AdapterDeps): Adapter => {
+  const { records, debts } = givenBack(model, deps)
+  return {
+    ...records,
+    destroy: async (id) => {
+      const payload = await records.find(id)
+      await records.destroy(id)
+      if (payload) debts.incur(id, payload)
+    },
+  }
+}
+
+/** Authorization codes: used once, without grace; a second use ends the grant (RFC 6749 §4.1.2). */
+const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
+  const { shortLived, connections, issuer } = deps
+  const { records, debts } = givenBack(model, deps)
 
   const reused = async (grantId: string | undefined): Promise<void> => {
     if (grantId)
@@ -118,21 +105,18 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter & { giveBack(id:
 
   return {
     ...records,
-    giveBack,
     find: async (id) => {
-      if (owed.has(id)) await giveBack(id)
       const payload = await records.find(id)
-      if (payload?.consumed) Object.assign(stateOf(Provider.ctx?.req), { refusal: 'code_reused' })
+      if (payload?.consumed) stateOf(Provider.ctx?.req).refusal = 'code_reused'
       return payload
     },
     consume: async (id) => {
-      if ((await shortLived.use(model, sha256(id))) === 'first') {
-        stateOf(Provider.ctx?.req).usedCode = id
-        return
+      const payload = (await records.find(id)) || undefined
+      if ((await shortLived.use(model, sha256(id))) !== 'first') {
+        await reused(payload?.grantId)
+        throw refuse('code_reused', 'authorization code already used')
       }
-      const payload = await records.find(id)
-      await reused(payload?.grantId)
-      throw refuse('code_reused', 'authorization code already used')
+      if (payload) debts.incur(id, payload)
     },
   }
 }
@@ -164,7 +148,7 @@ const grantAdapter = ({ issuer, database, connections, now }: AdapterDeps): Adap
       .where('issuer', '=', issuer)
       .where('subject', '=', payload.accountId ?? '')
       .executeTakeFirstOrThrow()
-    const text = JSON.stringify({ ...payload, v: version })
+    const text = JSON.stringify({ ...payload, v: payloadVersion })
     await database.db
       .insertInto('grants')
       .values({
@@ -209,117 +193,6 @@ const grantAdapter = ({ issuer, database, connections, now }: AdapterDeps): Adap
   },
 })
 
-/** Refresh tokens: families with a short grace for lost answers (rotation.ts). */
-const refreshTokenAdapter = (deps: AdapterDeps): Adapter => {
-  const { issuer, plan, database, connections, refreshTokens, audit, mac, now } = deps
-
-  /** A spent token whose row is gone is known by its MAC: it is reported as consumed, and the engine ends the family. */
-  const spent = async (name: TokenName): Promise<AdapterPayload | undefined> => {
-    const newest = await refreshTokens.newest(name.family)
-    if (!newest || name.generation >= newest.generation) return undefined
-    stateOf(Provider.ctx?.req).refusal = 'token_reused'
-    return { ...JSON.parse(newest.payload), consumed: Math.floor(now() / 1000) }
-  }
-
-  /**
-   * A refresh may ask for less in other words: `patient/Observation.r` out of `.rs`. The engine compares strings, so
-   * what is covered is added to what it reads; the answer is narrowed again in token-response.ts.
-   */
-  const asTheEngineReads = (payload: AdapterPayload): AdapterPayload => {
-    const asked = Provider.ctx?.oidc?.params?.scope
-    const all = payload.scope?.split(' ') ?? []
-    // The engine makes an ID token whenever it reads `openid`.
-    const held = deps.idTokenOnRefresh || route() !== 'token' ? all : all.filter((text) => text !== 'openid')
-    if (typeof asked !== 'string' || !payload.scope) return { ...payload, scope: held.join(' ') }
-    const { scopes } = parseScopes(payload.scope)
-    const covered = parseScopes(asked).scopes.filter((scope) => !held.includes(scope.text) && covers(scopes, scope))
-    return { ...payload, scope: [...held, ...covered.map((scope) => scope.text)].join(' ') }
-  }
-
-  const recordRefresh = async (trx: Parameters<RefreshTokens['add']>[0], name: TokenName): Promise<void> => {
-    const { requestId, grant } = stateOf(Provider.ctx?.req)
-    await connections.touch(trx, name.family)
-    await audit.record(trx, {
-      type: 'token.refreshed',
-      issuer,
-      plan,
-      actor: `client:${grant?.row.client_id ?? ''}`,
-      memberId: grant?.row.member_id,
-      patientId: grant?.row.patient_id ?? undefined,
-      grantId: name.family,
-      requestId: requestId ?? undefined,
-      details: { generation: name.generation },
-    })
-  }
-
-  return {
-    ...unstored('RefreshToken'),
-    upsert: async (id, payload) => {
-      const name = readToken(mac, issuer, id)
-      if (!name || !payload.exp) throw new TypeError('a refresh token without family, generation or end')
-      const { jti: _, ...rest } = payload
-      await database.transaction(async (trx) => {
-        const grant = await trx
-          .selectFrom('grants')
-          .select('scope')
-          .where('id', '=', name.family)
-          .executeTakeFirstOrThrow()
-        const text = JSON.stringify({ ...rest, scope: grant.scope, v: version })
-        const added = await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
-        if (!added) throw refuse('already_used', 'a sibling was used meanwhile')
-        if (name.generation > 0) await recordRefresh(trx, name)
-      })
-    },
-    find: async (id) => {
-      const name = readToken(mac, issuer, id)
-      if (!name) return undefined
-      const stored = await refreshTokens.find(id)
-      if (!stored) return spent(name)
-      const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
-      const verdict = refreshTokens.judge(stored)
-      if (verdict === 'reuse') stateOf(Provider.ctx?.req).refusal = 'token_reused'
-      // Only a refresh has the grace; elsewhere a used token is a used token.
-      const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
-      return consumed ? { ...payload, consumed: Math.floor(now() / 1000) } : asTheEngineReads(payload)
-    },
-    consume: async (id) => {
-      const verdict = await refreshTokens.present(id)
-      if (verdict === 'first' || verdict === 'again') return
-      const name = readToken(mac, issuer, id)
-      if (verdict === 'reuse' && name)
-        await connections.endGrant(null, {
-          issuer,
-          grantId: name.family,
-          reason: 'token_reused',
-          actor: 'system',
-          requestId: stateOf(Provider.ctx?.req).requestId,
-        })
-      throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
-    },
-    destroy: async (id) => {
-      const name = readToken(mac, issuer, id)
-      if (name) await refreshTokens.removeFamily(name.family)
-    },
-    revokeByGrantId: (grantId) => refreshTokens.removeFamily(grantId),
-  }
-}
-
-/** Models that are never stored: access tokens are JWTs. */
-const unstored = (model: string): Adapter => {
-  const never = async (): Promise<never> => {
-    throw new TypeError(`${model} is not stored here`)
-  }
-  return {
-    upsert: never,
-    find: async () => undefined,
-    findByUid: async () => undefined,
-    findByUserCode: async () => undefined,
-    consume: never,
-    destroy: async () => undefined,
-    revokeByGrantId: async () => undefined,
-  }
-}
-
 const guarded = (adapter: Adapter): Adapter => ({
   upsert: tellFaults(adapter.upsert),
   find: tellFaults(adapter.find),
@@ -330,20 +203,16 @@ const guarded = (adapter: Adapter): Adapter => ({
   revokeByGrantId: tellFaults(adapter.revokeByGrantId),
 })
 
-/** The engine's adapter factory for one issuer, and `giveBackCode` for an exchange that our fault spoiled. */
-export const createAdapters = (deps: AdapterDeps) => {
-  const codes = codeAdapter('AuthorizationCode', deps)
+/** The engine's adapter factory for one issuer. */
+export const createAdapterFactory = (deps: AdapterDeps): ((model: string) => Adapter) => {
   const stores: Record<string, Adapter> = {
     Client: clientAdapter(deps),
     Grant: grantAdapter(deps),
     RefreshToken: refreshTokenAdapter(deps),
-    AuthorizationCode: codes,
+    AuthorizationCode: codeAdapter('AuthorizationCode', deps),
     Session: shortLivedAdapter('Session', deps),
-    Interaction: shortLivedAdapter('Interaction', deps),
+    Interaction: interactionAdapter('Interaction', deps),
     ReplayDetection: replayAdapter('ReplayDetection', deps),
   }
-  return {
-    factory: (model: string): Adapter => guarded(stores[model] ?? unstored(model)),
-    giveBackCode: codes.giveBack,
-  }
+  return (model) => guarded(stores[model] ?? unstored(model))
 }

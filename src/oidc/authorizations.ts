@@ -10,7 +10,7 @@ import { LatchkeyError } from '../errors.ts'
 import type { Connections, SharedDecision } from '../members/connections.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
 import type { ClientRecord, Clients } from './clients.ts'
-import { errors, type Interaction, type Provider } from './engine.ts'
+import { errors, hearFaults, type Interaction, type Provider } from './engine.ts'
 import { apiNamed } from './resources.ts'
 
 /** One HTTP exchange, as node:http gives it: cookies are read from it. */
@@ -161,7 +161,15 @@ export const createAuthorizations = (deps: {
     if (session.accountId) await session.destroy()
   }
 
-  return { load, signedIn, patientChosen, share, refuse, signedInSubject, signOut }
+  return {
+    load: hearFaults(load),
+    signedIn: hearFaults(signedIn),
+    patientChosen: hearFaults(patientChosen),
+    share: hearFaults(share),
+    refuse: hearFaults(refuse),
+    signedInSubject: hearFaults(signedInSubject),
+    signOut: hearFaults(signOut),
+  }
 }
 
 export type Authorizations = ReturnType<typeof createAuthorizations>

@@ -32,7 +32,6 @@ export const surroundEngine = (deps: {
   connections: Connections
   introspection: Introspection
   tokenResponse: ReturnType<typeof createTokenResponse>
-  giveBackCode: (code: string) => Promise<void>
 }): void => {
   const { provider, environment, database, audit, log, introspection, tokenResponse } = deps
 
@@ -119,12 +118,13 @@ export const surroundEngine = (deps: {
     if (ctx.status === 200 || (ctx.status < 500 && (grant || refusal))) await auditToken(ctx)
   }
 
-  /** A code whose exchange our fault spoiled is good again (R43). */
-  const codeKept: Middleware = async (ctx, next) => {
+  /** What a request used up for an answer that never left the house is good again (R43). */
+  const givenBack: Middleware = async (ctx, next) => {
     await next()
-    const { usedCode } = stateOf(ctx.req)
-    if (ctx.oidc?.route !== 'token' || ctx.status < 500 || !usedCode) return
-    await deps.giveBackCode(usedCode).catch((error) => log.warn({ err: error }, 'a code will be given back later'))
+    const { spoilt, pageError } = stateOf(ctx.req)
+    if (ctx.oidc?.route === 'token' ? ctx.status === 200 : !pageError || ctx.status < 500) return
+    for (const giveBack of spoilt)
+      await giveBack().catch((error) => log.warn({ err: error }, 'something will be given back when it is asked for'))
   }
 
   const introspectionAnswer: Middleware = async (ctx, next) => {
@@ -162,7 +162,7 @@ export const surroundEngine = (deps: {
 
   for (const middleware of [
     faults,
-    codeKept,
+    givenBack,
     ourFaults,
     described,
     discovery,

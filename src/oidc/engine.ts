@@ -25,6 +25,8 @@ class OurFault extends errors.OIDCProviderError {
   constructor(cause: LatchkeyError) {
     super(503, 'temporarily_unavailable')
     this.expose = true
+    // Never back to the app: on a page of ours the member can try again, and nothing that they did is lost.
+    this.allow_redirect = false
     this.cause = cause
     this.error_detail = cause.message
   }
@@ -47,3 +49,9 @@ export const tellFaults =
       throw translate(error)
     }
   }
+
+/** The way back: wraps what is asked of the engine outside of its routes, so that a fault of ours is ours again. */
+export const hearFaults =
+  <A extends unknown[], R>(work: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) =>
+  (...args) =>
+    work(...args).catch((error) => Promise.reject(error instanceof OurFault ? error.cause : error))

@@ -13,7 +13,7 @@ import type { Directory } from '../members/directory.ts'
 import { createMac, type Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
-import { createAdapters } from './adapter.ts'
+import { createAdapterFactory } from './adapter.ts'
 import { type Authorizations, createAuthorizations } from './authorizations.ts'
 import { type Clients, createClients } from './clients.ts'
 import { surroundEngine } from './endpoints.ts'
@@ -63,7 +63,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     clients,
     accessTokenSeconds: settings.tokens.accessTokenMinutes * 60,
   })
-  const adapters = createAdapters({
+  const adapter = createAdapterFactory({
     issuer: environment.id,
     plan: environment.plan.id,
     database,
@@ -83,7 +83,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     keys,
     mac,
     hooks: {
-      adapter: adapters.factory,
+      adapter,
       findAccount: createSubjects({ environment, directory, connections }).findAccount,
       policy: createPolicy({ directory, issuer: environment.id }),
       requestedApi: resources.requestedApi,
@@ -105,7 +105,6 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     connections,
     introspection,
     tokenResponse,
-    giveBackCode: adapters.giveBackCode,
   })
   return {
     environment,

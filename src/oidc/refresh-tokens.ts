@@ -84,6 +84,20 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
       return verdict
     })
 
+  /** Undoes one presentation: its answer never left the house, so nobody holds what it brought. */
+  const takeBack = async (token: string): Promise<void> => {
+    await database.db
+      .updateTable('refresh_tokens')
+      .set(({ eb, ref }) => ({
+        uses: eb('uses', '-', 1),
+        used_at: eb.case().when('uses', '>', 1).then(ref('used_at')).else(null).end(),
+      }))
+      .where('token_hash', '=', sha256(token))
+      .where('issuer', '=', issuer)
+      .where('uses', '>', 0)
+      .execute()
+  }
+
   /** The first use of a sibling kills the others, and tombstones past their grace are no longer needed. */
   const bury = async (trx: Trx, row: RefreshTokenRow): Promise<void> => {
     const family = trx.updateTable('refresh_tokens').where('issuer', '=', issuer).where('grant_id', '=', row.grant_id)
@@ -139,7 +153,7 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
   /** How the rule judges a token as it stands; changes nothing. */
   const verdictOn = (stored: StoredToken): Verdict => judge(stored.standing, now())
 
-  return { find, judge: verdictOn, newest, present, add, removeFamily }
+  return { find, judge: verdictOn, newest, present, takeBack, add, removeFamily }
 }
 
 export type RefreshTokens = ReturnType<typeof createRefreshTokens>

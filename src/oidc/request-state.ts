@@ -11,8 +11,8 @@ export interface RequestState {
   refusal?: Refusal
   /** The live grant that the request is about. */
   grant?: GrantContext
-  /** The authorization code that this request used first. */
-  usedCode?: string
+  /** What to do if no good answer leaves the house: gives back what the request used up (debts.ts). */
+  spoilt: (() => Promise<void>)[]
   /** An error that must be shown on a page of ours. */
   pageError?: Error
 }
@@ -20,11 +20,12 @@ export interface RequestState {
 const states = new WeakMap<IncomingMessage, RequestState>()
 
 /** Remembers what the edge knows of a request. */
-export const rememberRequest = (req: IncomingMessage, state: RequestState): RequestState => {
+export const rememberRequest = (req: IncomingMessage, known: Pick<RequestState, 'requestId'>): RequestState => {
+  const state = { ...known, spoilt: [] }
   states.set(req, state)
   return state
 }
 
 /** The state of a request; an empty one where none was remembered. */
 export const stateOf = (req: IncomingMessage | undefined): RequestState =>
-  (req && states.get(req)) ?? { requestId: null }
+  (req && states.get(req)) ?? { requestId: null, spoilt: [] }

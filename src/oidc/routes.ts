@@ -24,6 +24,11 @@ const metadata = '/.well-known/oauth-authorization-server'
 const openid = '/.well-known/openid-configuration'
 const smart = '/.well-known/smart-configuration'
 
+const refuseMethod = (ctx: Context, allowed: readonly string[]): never => {
+  ctx.set('Allow', allowed.join(', '))
+  throw new LatchkeyError('method_not_allowed', 405)
+}
+
 /** The methods of the engine's routes that are not for people. */
 const methods: Record<string, string[]> = {
   [engineRoutes.token]: ['POST', 'OPTIONS'],
@@ -72,6 +77,15 @@ const localError = (error: Error & { error?: string; error_description?: string 
   )
 }
 
+/** What a fault of ours broke off can be tried again, with the cookies that the browser has. */
+const keepCookies = (ctx: Context): void => {
+  const cookies = [ctx.response.get('Set-Cookie')]
+    .flat()
+    .filter((cookie) => cookie && !/expires=Thu, 01 Jan 1970/i.test(cookie))
+  ctx.remove('Set-Cookie')
+  if (cookies.length > 0) ctx.set('Set-Cookie', cookies)
+}
+
 const openDocument = (ctx: Context, body: Record<string, unknown>): void => {
   ctx.set('Access-Control-Allow-Origin', '*')
   if (ctx.method === 'OPTIONS') {
@@ -80,9 +94,10 @@ const openDocument = (ctx: Context, body: Record<string, unknown>): void => {
     ctx.status = 204
     return
   }
-  if (ctx.method !== 'GET' && ctx.method !== 'HEAD') throw new LatchkeyError('method_not_allowed', 405)
-  ctx.set('Cache-Control', 'public, max-age=300')
   // JSON whatever Accept says (SMART "Conformance").
+  ctx.req.headers.accept = 'application/json'
+  if (ctx.method !== 'GET' && ctx.method !== 'HEAD') refuseMethod(ctx, ['GET', 'HEAD', 'OPTIONS'])
+  ctx.set('Cache-Control', 'public, max-age=300')
   ctx.type = 'application/json'
   ctx.body = JSON.stringify(body)
 }
@@ -101,9 +116,9 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
     const engine = provider.callback()
 
     const handOver = async (ctx: Context, route: string, query: string = ctx.querystring): Promise<void> => {
-      if (methods[route] && !methods[route].includes(ctx.method)) throw new LatchkeyError('method_not_allowed', 405)
       // Programs' endpoints answer in JSON whatever Accept says; people meet the authorization endpoint only.
       if (!route.startsWith(engineRoutes.authorization)) ctx.req.headers.accept = 'application/json'
+      if (methods[route] && !methods[route].includes(ctx.method)) refuseMethod(ctx, methods[route])
       const state = rememberRequest(ctx.req, { requestId: ctx.state.requestId })
       const asked = ctx.url
       const url = query ? `${route}?${query}` : route
@@ -115,7 +130,9 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
         // The page is ours: it is at the address that the person sees, and it leads nowhere else.
         ctx.url = asked
         ctx.remove('Location')
-        throw localError(state.pageError, ctx.res.statusCode)
+        const error = localError(state.pageError, ctx.res.statusCode)
+        if (error.status >= 500) keepCookies(ctx)
+        throw error
       }
       ctx.respond = false
     }
@@ -128,7 +145,7 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
           engineRoutes.authorization,
           asTheEngineReads(new URLSearchParams(ctx.querystring)).toString(),
         )
-      if (ctx.method !== 'POST') throw new LatchkeyError('method_not_allowed', 405)
+      if (ctx.method !== 'POST') refuseMethod(ctx, ['GET', 'POST'])
       // SMART wants POST as well. Seen by the browser as one more hop, so that our Lax cookies come along.
       const form = await readForm(ctx, { limit: longestRequest })
       ctx.status = 303

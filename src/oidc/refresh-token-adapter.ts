@@ -1,0 +1,139 @@
+/**
+ * The engine's refresh tokens: families with a short grace for lost answers.
+ *
+ * Owns: what of a stored token the engine reads, and what is told of one that is refused (R9).
+ * Does not own: the rule of rotation (rotation.ts), the rows (refresh-tokens.ts), what ends with a grant (members/connections).
+ */
+import type { Audit } from '../audit/audit.ts'
+import type { Connections } from '../members/connections.ts'
+import { parseScopes } from '../smart/scope.ts'
+import { covers } from '../smart/scope-set.ts'
+import type { Database } from '../storage/database.ts'
+import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
+import { createDebts } from './debts.ts'
+import { type Adapter, type AdapterPayload, Provider } from './engine.ts'
+import type { RefreshTokens } from './refresh-tokens.ts'
+import { type Refusal, stateOf } from './request-state.ts'
+import { readToken, type TokenName } from './rotation.ts'
+
+export interface RefreshTokenDeps {
+  issuer: string
+  plan: string
+  database: Database
+  audit: Audit
+  /** Is an ID token made at each refresh? Optional in OpenID Connect, and dear. */
+  idTokenOnRefresh: boolean
+  connections: Connections
+  refreshTokens: RefreshTokens
+  mac: Parameters<typeof readToken>[0]
+  now: () => number
+}
+
+export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
+  const { issuer, plan, database, connections, refreshTokens, audit, mac, now } = deps
+
+  /** Why a token is refused is told to the client that it was issued to, and to no other (R9). */
+  const tell = (clientId: string | undefined, refusal: Refusal): void => {
+    if (clientId === Provider.ctx?.oidc?.client?.clientId) stateOf(Provider.ctx?.req).refusal = refusal
+  }
+
+  /** A spent token whose row is gone is known by its MAC: it is reported as consumed, and the engine ends the family. */
+  const spent = async (name: TokenName): Promise<AdapterPayload | undefined> => {
+    const newest = await refreshTokens.newest(name.family)
+    if (!newest) {
+      const grant = await connections.grantContext(issuer, name.family)
+      if (grant && grant.standing !== 'live') tell(grant.row.client_id, grant.standing.ended)
+      return undefined
+    }
+    if (name.generation >= newest.generation) return undefined
+    const payload: AdapterPayload = JSON.parse(newest.payload)
+    tell(payload.clientId, 'token_reused')
+    return { ...payload, consumed: Math.floor(now() / 1000) }
+  }
+
+  /**
+   * A refresh may ask for less in other words: `patient/Observation.r` out of `.rs`. The engine compares strings, so
+   * what is covered is added to what it reads; the answer is narrowed again in token-response.ts.
+   */
+  const asTheEngineReads = (payload: AdapterPayload): AdapterPayload => {
+    const asked = Provider.ctx?.oidc?.params?.scope
+    const all = payload.scope?.split(' ') ?? []
+    // The engine makes an ID token whenever it reads `openid`.
+    const held = deps.idTokenOnRefresh || route() !== 'token' ? all : all.filter((text) => text !== 'openid')
+    if (typeof asked !== 'string' || !payload.scope) return { ...payload, scope: held.join(' ') }
+    const { scopes } = parseScopes(payload.scope)
+    const covered = parseScopes(asked).scopes.filter((scope) => !held.includes(scope.text) && covers(scopes, scope))
+    return { ...payload, scope: [...held, ...covered.map((scope) => scope.text)].join(' ') }
+  }
+
+  const recordRefresh = async (trx: Parameters<RefreshTokens['add']>[0], name: TokenName): Promise<void> => {
+    const { requestId, grant } = stateOf(Provider.ctx?.req)
+    await connections.touch(trx, name.family)
+    await audit.record(trx, {
+      type: 'token.refreshed',
+      issuer,
+      plan,
+      actor: `client:${grant?.row.client_id ?? ''}`,
+      memberId: grant?.row.member_id,
+      patientId: grant?.row.patient_id ?? undefined,
+      grantId: name.family,
+      requestId: requestId ?? undefined,
+      details: { generation: name.generation },
+    })
+  }
+
+  // A presentation whose answer was spoilt did not happen: no token of it left the house.
+  const debts = createDebts<string>((_id, presented) => refreshTokens.takeBack(presented))
+
+  return {
+    ...unstored('RefreshToken'),
+    upsert: async (id, payload) => {
+      const name = readToken(mac, issuer, id)
+      if (!name || !payload.exp) throw new TypeError('a refresh token without family, generation or end')
+      const { jti: _, ...rest } = payload
+      await database.transaction(async (trx) => {
+        const grant = await trx
+          .selectFrom('grants')
+          .select('scope')
+          .where('id', '=', name.family)
+          .executeTakeFirstOrThrow()
+        const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
+        const added = await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
+        if (!added) throw refuse('already_used', 'a sibling was used meanwhile')
+        if (name.generation > 0) await recordRefresh(trx, name)
+      })
+    },
+    find: async (id) => {
+      const name = readToken(mac, issuer, id)
+      if (!name) return undefined
+      await debts.settle(id)
+      const stored = await refreshTokens.find(id)
+      if (!stored) return spent(name)
+      const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
+      const verdict = refreshTokens.judge(stored)
+      if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
+      // Only a refresh has the grace; elsewhere a used token is a used token.
+      const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
+      return consumed ? { ...payload, consumed: Math.floor(now() / 1000) } : asTheEngineReads(payload)
+    },
+    consume: async (id) => {
+      const verdict = await refreshTokens.present(id)
+      if (verdict === 'first' || verdict === 'again') return debts.incur(id, id)
+      const name = readToken(mac, issuer, id)
+      if (verdict === 'reuse' && name)
+        await connections.endGrant(null, {
+          issuer,
+          grantId: name.family,
+          reason: 'token_reused',
+          actor: 'system',
+          requestId: stateOf(Provider.ctx?.req).requestId,
+        })
+      throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
+    },
+    destroy: async (id) => {
+      const name = readToken(mac, issuer, id)
+      if (name) await refreshTokens.removeFamily(name.family)
+    },
+    revokeByGrantId: (grantId) => refreshTokens.removeFamily(grantId),
+  }
+}
