@@ -23,6 +23,8 @@ export const endpointsOf = (environment: Environment): SmartEndpoints & { userin
 const scopesOfAll = (apis: readonly Api[]): string[] => [...new Set(apis.flatMap((api) => scopesOf(api)))]
 
 const authMethods = ['none', 'client_secret_basic', 'client_secret_post']
+/** Of the ID token; `auth_time` and `nonce` where the request calls for them. */
+const claims = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'fhirUser']
 
 /** The SMART configuration of an API, or of the issuer as a whole. */
 export const smartDocument = (environment: Environment, api?: Api): Record<string, unknown> =>
@@ -46,6 +48,7 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
     revocation_endpoint: endpoints.revocation,
     revocation_endpoint_auth_methods_supported: authMethods,
     scopes_supported: scopesOfAll(environment.apis),
+    claims_supported: claims,
     response_modes_supported: ['query'],
     token_endpoint_auth_methods_supported: authMethods,
     ui_locales_supported: environment.plan.languages,

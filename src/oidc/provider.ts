@@ -113,6 +113,9 @@ const settingsOf = (
   features: {
     devInteractions: { enabled: false },
     rpInitiatedLogout: { enabled: false },
+    // On by default in the engine, and of no use here: no address of ours leads to them, and no verifier of ours knows them.
+    pushedAuthorizationRequests: { enabled: false },
+    dPoP: { enabled: false },
     // Answered by us: access tokens are JWTs for a FHIR server, which the engine's own endpoint refuses.
     userinfo: { enabled: false },
     revocation: {
