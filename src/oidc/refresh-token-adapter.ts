@@ -42,7 +42,8 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     const newest = await refreshTokens.newest(name.family)
     if (!newest) {
       const grant = await connections.grantContext(issuer, name.family)
-      if (grant && grant.standing !== 'live') tell(grant.row.client_id, grant.standing.ended)
+      // A live grant without any token: the last one lay unused for too long and was swept away.
+      if (grant) tell(grant.row.client_id, grant.standing === 'live' ? 'expired' : grant.standing.ended)
       return undefined
     }
     if (name.generation >= newest.generation) return undefined
@@ -110,6 +111,10 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       const stored = await refreshTokens.find(id)
       if (!stored) return spent(name)
       const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
+      if (stored.row.expires_at <= now()) {
+        tell(payload.clientId, 'expired')
+        return undefined
+      }
       const verdict = refreshTokens.judge(stored)
       if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
       // Only a refresh has the grace; elsewhere a used token is a used token.

@@ -24,7 +24,7 @@ export const answeredScope = (granted: string, asked: string | undefined): strin
 
 /** Why a grant ended, in words for an app's developer. */
 const reasons: Record<string, string> = {
-  expired: 'The end date that the member saw has passed. Ask the member to connect again.',
+  expired: 'The connection reached its end, or the token lay unused for too long. Ask the member to connect again.',
   revoked_by_member: 'The member ended this connection.',
   revoked_by_app: 'The app revoked this grant.',
   authority_ended: 'The member may no longer share this record.',

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLog } from '../../src/log.ts'
+import { openDatabase } from '../../src/storage/database.ts'
+import { sweep } from '../../src/storage/sweep.ts'
 import { confidentialApp, demoApp, obtainTokens, refresh } from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
@@ -131,5 +134,23 @@ describe('a lost answer and a thief (house rule of rotation)', () => {
     const statuses = []
     for (const each of honoured) statuses.push((await refresh(publicApp(), each.body.refresh_token)).status)
     expect(statuses.filter((status) => status === 200)).toHaveLength(1)
+  })
+})
+
+describe('a refresh token that nobody used for too long (R8, R9)', () => {
+  const day = 86_400
+
+  it('is refused as expired, before its row is swept away and after', async () => {
+    const { refresh_token } = await obtainTokens(publicApp())
+    later(181 * day)
+    expect((await refresh(publicApp(), refresh_token)).body).toMatchObject({
+      error: 'invalid_grant',
+      error_subcode: 'expired',
+    })
+    const database = await openDatabase({ url: server.settings.database.url, log: createLog({ level: 'silent' }) })
+    await sweep({ database, now: () => Date.now() + skew })
+    await database.close()
+    expect((await refresh(publicApp(), refresh_token)).body.error_subcode).toBe('expired')
+    expect((await refresh(confidentialApp(server.url), refresh_token)).body).not.toHaveProperty('error_subcode')
   })
 })
