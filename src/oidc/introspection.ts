@@ -39,8 +39,9 @@ export const createIntrospection = (deps: {
   shortLived: ShortLived
   /** The issuer's signing keys. */
   keys: JWK[]
+  now: () => number
 }) => {
-  const { environment, connections, clients, shortLived } = deps
+  const { environment, connections, clients, shortLived, now } = deps
   const keys = createLocalJWKSet({ keys: deps.keys.map(publicPart) })
 
   /** The claims of an access token that we signed and that has not ended; undefined for anything else. */
@@ -50,6 +51,7 @@ export const createIntrospection = (deps: {
         issuer: environment.issuer,
         audience: environment.apis.map((api) => api.baseUrl),
         algorithms: ['ES256', 'RS256'],
+        currentDate: new Date(now()),
       })
       const profiles = environment.apis.map((api) => api.tokenProfile.typ)
       // An ID token is signed by the same keys and opens nothing: only access tokens carry a grant and a client.

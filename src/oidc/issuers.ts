@@ -56,7 +56,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
   const keys = await loadKeys(environment.id, { database, sealer })
   const mac = createMac(keys.secrets['refresh-tokens'])
   const clients = createClients({ database, environment, now })
-  const introspection = createIntrospection({ environment, connections, clients, shortLived, keys: keys.signing })
+  const introspection = createIntrospection({ environment, connections, clients, shortLived, keys: keys.signing, now })
   const tokenResponse = createTokenResponse({ environment })
   const resources = createResources({
     environment,
