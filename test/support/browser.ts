@@ -94,17 +94,18 @@ export const withPerson = async <T>(
 const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 /**
- * What axe finds wrong with a page, in one line each. It runs in a world beside the page's own scripts, so that the page's
+ * What axe finds wrong with a page, in one line each; `contrast` is for a page whose other colours were looked at whole. It runs in a world beside the page's own scripts, so that the page's
  * content policy stays as it is.
  */
-export const accessibilityFaults = async (page: Page): Promise<string[]> => {
+export const accessibilityFaults = async (page: Page, what: 'all' | 'contrast' = 'all'): Promise<string[]> => {
   const session = await page.context().newCDPSession(page)
   try {
     const { frameTree } = await session.send('Page.getFrameTree')
     const { executionContextId: contextId } = await session.send('Page.createIsolatedWorld', {
       frameId: frameTree.frame.id,
     })
-    const options = JSON.stringify({ runOnly: { type: 'tag', values: tags }, resultTypes: ['violations'] })
+    const runOnly = what === 'all' ? { type: 'tag', values: tags } : { type: 'rule', values: ['color-contrast'] }
+    const options = JSON.stringify({ runOnly, resultTypes: ['violations'] })
     const { result, exceptionDetails } = await session.send('Runtime.evaluate', {
       expression: `${axeSource}\n;axe.run(document, ${options})`,
       contextId,
