@@ -127,7 +127,7 @@ export const showConsent = async (
     endsAt,
     onceUntil,
   }
-  await deps.shortLived.set(shownKind, authorization.uid, shown, deps.now() + 2 * hour)
+  await keepShown(visit, shown, deps)
   await deps.database.transaction((trx) =>
     deps.audit.record(trx, {
       type: 'consent.shown',
@@ -163,6 +163,28 @@ const decisionOf = (visit: Visit, member: MemberRow, choice: PatientChoice, show
 const readShown = async (visit: Visit, deps: InteractionDeps): Promise<Shown | undefined> =>
   (await deps.shortLived.get<Shown>(shownKind, visit.authorization.uid))?.value
 
+const keepShown = (visit: Visit, shown: Shown, deps: InteractionDeps): Promise<void> =>
+  deps.shortLived.set(shownKind, visit.authorization.uid, shown, deps.now() + 2 * hour)
+
+/**
+ * One page, one decision: of a form that is sent twice at once only the first counts, and both go on to the app. A
+ * decision that our fault spoilt was none (R43).
+ */
+const decideOnce = async (
+  visit: Visit,
+  shown: Shown,
+  deps: InteractionDeps,
+  decide: () => Promise<unknown>,
+): Promise<void> => {
+  if ((await deps.shortLived.use(shownKind, visit.authorization.uid)) !== 'first') return
+  try {
+    await decide()
+  } catch (error) {
+    await keepShown(visit, shown, deps).catch(() => undefined)
+    throw error
+  }
+}
+
 const contextOf = (api: Api) => ({ api: api.id })
 
 export const submitConsent = async (visit: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> => {
@@ -178,23 +200,24 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   const offline = offer.offline && oneValue(form, 'offline') === 'yes'
   if (offer.types.size > 0 && kept.length === 0) return showConsent(visit, member, deps, { ticked: kept, offline })
   const endsAt = Math.min(offline ? shown.endsAt : shown.onceUntil, endings(choice, deps).endsAt)
-  const location = await deps.authorizations.share(ctx, authorization, {
-    ...decisionOf(visit, member, choice, shown, deps),
-    grantedScope: grantedScope(authorization.scope, authorization.api.resources, offer, { resources: kept, offline }),
-    context: contextOf(authorization.api),
-    offline,
-    endsAt,
-    letter: connectionLetter({
-      member,
-      patient: choice,
-      app: visit.app,
-      environment: deps.environment,
+  await decideOnce(visit, shown, deps, () =>
+    deps.authorizations.share(ctx, authorization, {
+      ...decisionOf(visit, member, choice, shown, deps),
+      grantedScope: grantedScope(authorization.scope, authorization.api.resources, offer, { resources: kept, offline }),
+      context: contextOf(authorization.api),
+      offline,
       endsAt,
-      words: deps.views.translator(ctx),
+      letter: connectionLetter({
+        member,
+        patient: choice,
+        app: visit.app,
+        environment: deps.environment,
+        endsAt,
+        words: deps.views.translator(ctx),
+      }),
     }),
-  })
-  await deps.shortLived.delete(shownKind, authorization.uid)
-  leave(visit, location, deps)
+  )
+  leave(visit, authorization.returnTo, deps)
 }
 
 /** Back to the app without anything shared (R27). A refusal on the consent page is recorded with what it showed. */
@@ -203,10 +226,16 @@ export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<v
   await readAction(visit, 'interaction', deps)
   const shown = authorization.step === 'consent' ? await readShown(visit, deps) : undefined
   const choice = member && shown ? await patientOf(visit, member, deps) : undefined
-  if (member && choice && shown) await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
   const covered = !member || (await deps.directory.patientChoices(deps.environment.id, member.id)).length > 0
   const description = covered
     ? 'The member decided not to share.'
     : 'no_coverage: the member has no record at this plan that can be shared.'
-  leave(visit, await deps.authorizations.refuse(ctx, authorization.uid, description), deps)
+  const refuse = () => deps.authorizations.refuse(ctx, authorization.uid, description)
+  if (member && choice && shown)
+    await decideOnce(visit, shown, deps, async () => {
+      await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
+      await refuse()
+    })
+  else await refuse()
+  leave(visit, authorization.returnTo, deps)
 }

@@ -12,6 +12,7 @@ import { parseScopes, scopeText } from '../smart/scope.ts'
 import type { ClientRecord, Clients } from './clients.ts'
 import { errors, hearFaults, type Interaction, type Provider } from './engine.ts'
 import { apiNamed } from './resources.ts'
+import type { Steps } from './steps.ts'
 
 /** One HTTP exchange, as node:http gives it: cookies are read from it. */
 export interface Exchange {
@@ -21,7 +22,10 @@ export interface Exchange {
 
 /** What the app asked for and how far the member has come. */
 export interface Authorization {
+  /** Of this step: the next one has another. */
   uid: string
+  /** The same in every step of one authorization. */
+  flow: string
   step: 'login' | 'patient' | 'consent'
   client: ClientRecord
   api: Api
@@ -30,6 +34,8 @@ export interface Authorization {
   redirectUri: string
   uiLocales: string | null
   loginHint: string | null
+  /** Where the browser goes on once a step is done. */
+  returnTo: string
   /** `sub` of the member who is signed in. */
   subject: string | null
   /** The row id of the patient chosen in an earlier step. */
@@ -44,8 +50,9 @@ export const createAuthorizations = (deps: {
   environment: Environment
   clients: Clients
   connections: Connections
+  steps: Steps
 }) => {
-  const { provider, environment, clients, connections } = deps
+  const { provider, environment, clients, connections, steps } = deps
 
   const interactionOf = async ({ req, res }: Exchange, uid: string): Promise<Interaction> => {
     try {
@@ -70,6 +77,7 @@ export const createAuthorizations = (deps: {
     const chosen = interaction.lastSubmission?.patient
     return {
       uid,
+      flow: interaction.cid,
       step: prompt.name === 'patient' || prompt.name === 'consent' ? prompt.name : 'login',
       client,
       api,
@@ -77,6 +85,7 @@ export const createAuthorizations = (deps: {
       redirectUri: String(params.redirect_uri),
       uiLocales: text(params.ui_locales),
       loginHint: text(params.login_hint),
+      returnTo: interaction.returnTo,
       subject: interaction.session?.accountId ?? null,
       patientId: chosen && typeof chosen === 'object' && 'id' in chosen ? text(chosen.id) : null,
     }
@@ -163,6 +172,8 @@ export const createAuthorizations = (deps: {
 
   return {
     load: hearFaults(load),
+    /** The `uid` of the step that a flow has reached; null where it is forgotten. */
+    currentStep: steps.current,
     signedIn: hearFaults(signedIn),
     patientChosen: hearFaults(patientChosen),
     share: hearFaults(share),
