@@ -9,14 +9,16 @@ import { readForm } from '../web/forms.ts'
 import { showConsent, submitConsent, submitDeny } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
-import { basePath, type InteractionDeps, loadVisit, readAction, type Visit } from './visit.ts'
+import { basePath, type InteractionDeps, readAction, receiveVisit, type Visit } from './visit.ts'
 
 /** The routes of one issuer's pages. */
 export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   const base = basePath(deps.environment)
   const router = new Router({ prefix: base })
-  const visitOf = (ctx: Context & { params: Record<string, string> }): Promise<Visit> =>
-    loadVisit(ctx, ctx.params.uid ?? '', deps)
+  const onVisit =
+    (handle: (visit: Visit) => Promise<void> | void) =>
+    (ctx: Context & { params: Record<string, string> }): Promise<void> =>
+      receiveVisit(ctx, ctx.params.uid ?? '', deps, handle)
 
   const showStep = async (visit: Visit): Promise<void> => {
     const { authorization, member } = visit
@@ -25,32 +27,47 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     return showConsent(visit, member, deps)
   }
 
-  router.get('/interaction/:uid', async (ctx) => showStep(await visitOf(ctx)))
-  router.get('/interaction/:uid/sign-in', async (ctx) => showSignIn(await visitOf(ctx), deps))
-  router.post('/interaction/:uid/sign-in', async (ctx) => submitSignIn(await visitOf(ctx), deps))
+  router.get('/interaction/:uid', onVisit(showStep))
+  router.get(
+    '/interaction/:uid/sign-in',
+    onVisit((visit) => showSignIn(visit, deps)),
+  )
+  router.post(
+    '/interaction/:uid/sign-in',
+    onVisit((visit) => submitSignIn(visit, deps)),
+  )
 
-  router.post('/interaction/:uid/patient', async (ctx) => {
-    const visit = await visitOf(ctx)
-    if (visit.authorization.step !== 'patient' || !visit.member) return showStep(visit)
-    return submitPatient(visit, visit.member, deps)
-  })
+  router.post(
+    '/interaction/:uid/patient',
+    onVisit((visit) => {
+      if (visit.authorization.step !== 'patient' || !visit.member) return showStep(visit)
+      return submitPatient(visit, visit.member, deps)
+    }),
+  )
 
-  router.post('/interaction/:uid/consent', async (ctx) => {
-    const visit = await visitOf(ctx)
-    if (visit.authorization.step !== 'consent' || !visit.member) return showStep(visit)
-    return submitConsent(visit, visit.member, deps)
-  })
+  router.post(
+    '/interaction/:uid/consent',
+    onVisit((visit) => {
+      if (visit.authorization.step !== 'consent' || !visit.member) return showStep(visit)
+      return submitConsent(visit, visit.member, deps)
+    }),
+  )
 
-  router.post('/interaction/:uid/deny', async (ctx) => submitDeny(await visitOf(ctx), deps))
+  router.post(
+    '/interaction/:uid/deny',
+    onVisit((visit) => submitDeny(visit, deps)),
+  )
 
   // "Not you?": the sign-in page of the same authorization; the old session ends when somebody else signs in.
-  router.post('/interaction/:uid/switch', async (ctx) => {
-    const visit = await visitOf(ctx)
-    await readAction(visit, 'interaction', deps)
-    ctx.status = 303
-    ctx.set('Location', `${visit.path}/sign-in`)
-    ctx.body = ''
-  })
+  router.post(
+    '/interaction/:uid/switch',
+    onVisit(async (visit) => {
+      await readAction(visit, 'interaction', deps)
+      visit.ctx.status = 303
+      visit.ctx.set('Location', `${visit.path}/sign-in`)
+      visit.ctx.body = ''
+    }),
+  )
 
   const signOutAction = 'sign-out'
   router.get('/sign-out', async (ctx) => {

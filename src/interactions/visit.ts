@@ -8,6 +8,7 @@ import type { Context } from 'koa'
 import type { SignIn } from '../accounts/sign-in.ts'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
+import { LatchkeyError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
@@ -46,13 +47,63 @@ export interface Visit {
   member: MemberRow | null
   /** The address of this authorization's pages, without a trailing slash. */
   path: string
+  /** What this request brought to an end, if anything. */
+  done: Done['what'] | null
 }
+
+/** A step that is over, remembered for whoever comes back to its page. */
+interface Done {
+  what: 'step' | 'decision'
+  flow: string
+}
+
+const doneKind = 'StepDone'
+/** Longer than an authorization lives. */
+const doneKept = 2 * 3_600_000
 
 /** The path of an issuer's own pages. */
 export const basePath = (environment: Environment): string => new URL(environment.issuer).pathname.replace(/\/$/, '')
 
-/** Loads a visit. Throws `authorization_expired` where the authorization is over or not this browser's. */
-export const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps): Promise<Visit> => {
+const pathOf = (environment: Environment, uid: string): string => `${basePath(environment)}/interaction/${uid}`
+
+const redirect = (ctx: Context, location: string): void => {
+  ctx.status = 303
+  ctx.set('Location', location)
+  ctx.set('Cache-Control', 'no-store')
+  ctx.body = ''
+}
+
+/**
+ * Runs `handle` with the visit. A step that is over, met by the Back button, a second window or a second press, leads to
+ * where its authorization is now. Throws `already_decided` after the last step, and `authorization_expired` where the
+ * authorization is over for another reason or not this browser's.
+ */
+export const receiveVisit = async (
+  ctx: Context,
+  uid: string,
+  deps: InteractionDeps,
+  handle: (visit: Visit) => Promise<void> | void,
+): Promise<void> => {
+  const { authorizations, environment, shortLived, now } = deps
+  let visit: Visit
+  try {
+    visit = await loadVisit(ctx, uid, deps)
+  } catch (error) {
+    if (!(error instanceof LatchkeyError) || error.code !== 'authorization_expired') throw error
+    const done = (await shortLived.get<Done>(doneKind, uid))?.value
+    if (done?.what === 'decision') throw new LatchkeyError('already_decided', 409, { cause: error })
+    const current = done ? await authorizations.currentStep(done.flow) : null
+    if (!current || current === uid) throw error
+    redirect(ctx, pathOf(environment, current))
+    return
+  }
+  await handle(visit)
+  if (visit.done === null) return
+  const done: Done = { what: visit.done, flow: visit.authorization.flow }
+  await shortLived.set(doneKind, uid, done, now() + doneKept)
+}
+
+const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps): Promise<Visit> => {
   const authorization = await deps.authorizations.load(ctx, uid)
   const { client, subject } = authorization
   const member = subject ? ((await deps.directory.findBySubject(deps.environment.id, subject)) ?? null) : null
@@ -71,7 +122,8 @@ export const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps
       website: client.app.website,
       privacyPolicyUrl: client.app.privacy_policy_url,
     },
-    path: `${basePath(deps.environment)}/interaction/${uid}`,
+    path: pathOf(deps.environment, uid),
+    done: null,
   }
 }
 
@@ -90,18 +142,17 @@ export const readAction = async (
 export const actionName = (visit: Visit, action: string): string => `${action}:${visit.authorization.uid}`
 
 /** Goes on to the next step, which is a page of ours. */
-export const goOn = ({ ctx }: Visit, location: string): void => {
-  ctx.status = 303
-  ctx.set('Location', location)
-  ctx.set('Cache-Control', 'no-store')
-  ctx.body = ''
+export const goOn = (visit: Visit, location: string): void => {
+  visit.done = 'step'
+  redirect(visit.ctx, location)
 }
 
 /** Goes back to the app by way of `location`. */
 export const leave = (visit: Visit, location: string, deps: InteractionDeps): void => {
   const { ctx, app, authorization } = visit
+  visit.done = 'decision'
   // Where CSP has no word for the address, the browser would stop the form's redirect: the member follows a link.
   if (formActionSource(authorization.redirectUri) === null)
     deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
-  else goOn(visit, location)
+  else redirect(ctx, location)
 }

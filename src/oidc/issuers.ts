@@ -24,6 +24,7 @@ import { createPolicy } from './policy.ts'
 import { createProvider } from './provider.ts'
 import { createRefreshTokens } from './refresh-tokens.ts'
 import { createResources } from './resources.ts'
+import { createSteps } from './steps.ts'
 import { createSubjects } from './subjects.ts'
 import { createTokenResponse } from './token-response.ts'
 import { createUserinfo } from './userinfo.ts'
@@ -63,6 +64,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     clients,
     accessTokenSeconds: settings.tokens.accessTokenMinutes * 60,
   })
+  const steps = createSteps({ shortLived, now })
   const adapter = createAdapterFactory({
     issuer: environment.id,
     plan: environment.plan.id,
@@ -94,6 +96,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
         const grant = await connections.grantContext(environment.id, grantId)
         return grant !== undefined && introspection.mayIntrospect(asking, grant)
       },
+      stepReached: steps.reached,
     },
   })
   surroundEngine({
@@ -110,7 +113,7 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     environment,
     provider,
     clients,
-    authorizations: createAuthorizations({ provider, environment, clients, connections }),
+    authorizations: createAuthorizations({ provider, environment, clients, connections, steps }),
     keys,
     userinfo: createUserinfo({ introspection, clients }),
   }

@@ -6,7 +6,7 @@
 import type { Environment, Settings } from '../config/settings.ts'
 import { randomToken } from '../secrets.ts'
 import { allowedOrigin, secretIsRight } from './clients.ts'
-import { type Configuration, type EngineContext, errors, Provider, tellFaults } from './engine.ts'
+import { type Configuration, type EngineContext, errors, type Interaction, Provider, tellFaults } from './engine.ts'
 import type { IssuerKeys } from './keys.ts'
 import { stateOf } from './request-state.ts'
 import { nameToken, type readToken } from './rotation.ts'
@@ -32,6 +32,7 @@ export interface EngineHooks {
   accessTokenClaims(ctx: EngineContext): Record<string, unknown>
   shapeAccessToken: NonNullable<NonNullable<NonNullable<Configuration['formats']>['customizers']>['jwt']>
   mayIntrospect(asking: string, grantId: string): Promise<boolean>
+  stepReached(flow: string, uid: string): Promise<void>
 }
 
 const seconds = { minute: 60, hour: 3600, day: 86_400 }
@@ -87,8 +88,10 @@ const settingsOf = (
   }),
   interactions: {
     policy: hooks.policy,
-    url: (_ctx, interaction) =>
-      `${new URL(environment.issuer).pathname.replace(/\/$/, '')}/interaction/${interaction.uid}`,
+    url: tellFaults(async (_ctx: EngineContext, { uid, cid }: Interaction) => {
+      await hooks.stepReached(cid, uid)
+      return `${new URL(environment.issuer).pathname.replace(/\/$/, '')}/interaction/${uid}`
+    }),
   },
   cookies: {
     keys: keys.secrets.cookies,

@@ -10,7 +10,10 @@ const page = `<!DOCTYPE html>
 <body><h1>Another app</h1><pre id="said"></pre>
 <script src="/fhir-client.js"></script><script src="/app.js"></script></body></html>`
 
-/** At `/?iss=…&client_id=…&scope=…` it asks; at `/callback` it does with the answer all that an app may do, and says so. */
+/**
+ * At `/?iss=…&client_id=…&scope=…` it asks; at `/callback` it does with the answer all that an app may do, and says so. An
+ * answer to what it did not ask it only repeats.
+ */
 const script = `
 const { oauth2 } = FHIR
 oauth2.settings.refreshTokenWithClientId = true
@@ -34,7 +37,7 @@ const receive = async () => {
   return { patient: patient.id, claims: claims.entry.length, renewed: access_token !== first, revoked: revoked.status, ended }
 }
 if (query.has('iss') && query.has('client_id')) ask()
-else if (query.has('code')) receive().then(say, (error) => say({ error: error.message }))
+else if (query.has('code') && sessionStorage.SMART_KEY) receive().then(say, (error) => say({ error: error.message }))
 else say(Object.fromEntries(query))
 `
 
