@@ -2,11 +2,12 @@
  * The rules between options, each a small function from settings to faults; one visible table.
  *
  * Owns: what must hold of a whole configuration. Hands to: addresses.ts (who answers where), demonstration-rules.ts,
- * safety.ts (what only this machine may run, and warnings).
+ * redis-rules.ts, safety.ts (what only this machine may run, and warnings).
  */
 import type { Fault } from '../errors.ts'
 import { addressFaults, optionOf, RESERVED_NAMES } from './addresses.ts'
 import { demonstrationFaults } from './demonstration-rules.ts'
+import { redisFaults } from './redis-rules.ts'
 import { exposureFaults, warningsOf } from './safety.ts'
 import type { Api, Environment, Plan, Settings } from './settings.ts'
 
@@ -24,6 +25,7 @@ export function check(settings: Settings, context: CheckContext): { faults: Faul
   const faults = [
     ...sealingKeyFaults(settings),
     ...mailFaults(settings),
+    ...redisFaults(settings),
     ...timeFaults(settings),
     ...settings.plans.flatMap((plan) => planFaults(plan, context.languages)),
     ...environments.flatMap((environment) => environmentFaults(environment, settings.publicUrl)),

@@ -1,10 +1,12 @@
 /** From a parsed file to settings: secrets read, URLs derived, placeholders filled in. */
 import { hostname } from 'node:os'
 import type { ApiConfig, DemonstrationConfig, EndpointOption, EnvironmentConfig } from './plan-schema.ts'
+import { nodeOf, type RedisConfig } from './redis-schema.ts'
 import type { Config } from './schema.ts'
 import type { ReadSecret } from './secret-sources.ts'
-import type { Api, Demonstration, Endpoints, Environment, Plan, Settings } from './settings.ts'
+import type { Api, Demonstration, Endpoints, Environment, Plan, RedisSettings, Settings } from './settings.ts'
 import { pathOf } from './urls.ts'
+import type { SecretSource } from './values.ts'
 
 /** The settings that a file stands for. */
 export function derive(config: Config, readSecret: ReadSecret): Settings {
@@ -14,6 +16,7 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
     listen: config.listen,
     trustedProxies: config.trustedProxies,
     database: config.database,
+    redis: config.redis && deriveRedis(config.redis, readSecret),
     sealingKeys: config.sealingKeys.map((key, index) => ({
       id: key.id,
       secret: readSecret(key.secret, `sealingKeys.${index}.secret`) ?? '',
@@ -37,6 +40,24 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
       )
       return settings
     }),
+  }
+}
+
+function deriveRedis(config: RedisConfig, readSecret: ReadSecret): RedisSettings {
+  const read = (source: SecretSource | null, option: string) =>
+    source === null ? null : (readSecret(source, `redis.${option}`) ?? null)
+  const { tls, sentinel } = config
+  return {
+    ...config,
+    nodes: config.nodes.map(nodeOf),
+    password: read(config.password, 'password'),
+    sentinel: sentinel && { ...sentinel, password: read(sentinel.password, 'sentinel.password') },
+    tls: tls && {
+      ...tls,
+      ca: read(tls.ca, 'tls.ca'),
+      certificate: read(tls.certificate, 'tls.certificate'),
+      key: read(tls.key, 'tls.key'),
+    },
   }
 }
 

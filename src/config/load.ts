@@ -30,6 +30,7 @@ export const VARIABLES: readonly {
   { name: 'PORT', path: ['listen', 'port'], kind: 'number' },
   { name: 'TRUSTED_PROXIES', path: ['trustedProxies'], kind: 'list' },
   { name: 'DATABASE_URL', path: ['database', 'url'], kind: 'text' },
+  { name: 'REDIS_NODES', path: ['redis', 'nodes'], kind: 'list' },
   { name: 'LOG_LEVEL', path: ['log', 'level'], kind: 'text' },
   { name: 'LATCHKEY_NODE', path: ['audit', 'node'], kind: 'text' },
   { name: 'AUDIT_STREAM', path: ['audit', 'stream'], kind: 'text' },

@@ -2,11 +2,13 @@
  * What a configuration file may say. Descriptions and titles travel into config/schema.json, which editors read, and
  * titles into the messages of faults: a title is "what is accepted", in words.
  *
- * Owns: options, types, limits, defaults; plan-schema.ts has those of a plan. No transforms and no dates, so that the JSON Schema is exactly this.
+ * Owns: options, types, limits, defaults; plan-schema.ts has those of a plan, redis-schema.ts those of Redis. No transforms
+ * and no dates, so that the JSON Schema is exactly this.
  * Hands to: derive.ts (URLs and secrets), check.ts (rules between options).
  */
 import { z } from 'zod'
 import { plan } from './plan-schema.ts'
+import { redis } from './redis-schema.ts'
 import { baseUrlFault } from './urls.ts'
 import { cidr, named, ruled, secret, section, slug, words } from './values.ts'
 
@@ -39,6 +41,7 @@ export const configSchema = z
       },
       'Where everything is kept.',
     ).prefault({}),
+    redis,
     sealingKeys: z
       .array(
         z.strictObject({

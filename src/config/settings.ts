@@ -19,6 +19,8 @@ export interface Settings {
   /** CIDR blocks of the proxies whose X-Forwarded-For is believed. */
   trustedProxies: string[]
   database: { url: string }
+  /** Where short-lived records are kept; null: in the database. */
+  redis: RedisSettings | null
   sealingKeys: ConfiguredKey[]
   log: { level: 'trace' | 'debug' | 'info' | 'warn' | 'error' }
   audit: {
@@ -48,6 +50,18 @@ export interface Settings {
     onceMinutes: number
   }
   plans: Plan[]
+}
+
+export interface RedisSettings {
+  kind: 'single' | 'sentinel' | 'cluster'
+  /** The server; for `sentinel` the Sentinels, for `cluster` some of its nodes. */
+  nodes: { host: string; port: number }[]
+  sentinel: { master: string; username: string | null; password: string | null } | null
+  username: string | null
+  password: string | null
+  db: number
+  /** Null: plain TCP. PEM texts; null in them is what the runtime has. */
+  tls: { ca: string | null; certificate: string | null; key: string | null; serverName: string | null } | null
 }
 
 export interface Plan {

@@ -118,6 +118,9 @@ function optionsOf(node: SchemaNode, path = ''): string[] {
 describe('config/example.yaml', () => {
   const files = {
     '/run/secrets/latchkey-sealing-key': 'k'.repeat(44),
+    '/run/secrets/latchkey-redis-password': 'p'.repeat(32),
+    '/run/secrets/latchkey-sentinel-password': 'q'.repeat(32),
+    '/run/secrets/latchkey-redis-ca.pem': '-----BEGIN CERTIFICATE-----',
     '/run/secrets/latchkey-smtp-url': 'smtps://user:password@mail.example.org',
   }
 

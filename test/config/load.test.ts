@@ -88,6 +88,7 @@ describe('environment variables', () => {
       PORT: '4000',
       TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.1',
       DATABASE_URL: 'sqlite:/tmp/x.db',
+      REDIS_NODES: '127.0.0.1:6379',
       LOG_LEVEL: 'debug',
       LATCHKEY_NODE: 'node-7',
       AUDIT_STREAM: '/tmp/audit.jsonl',
@@ -100,11 +101,12 @@ describe('environment variables', () => {
       listen: { host: '::1', port: 4000 },
       trustedProxies: ['10.0.0.0/8', '192.0.2.1'],
       database: { url: 'sqlite:/tmp/x.db' },
+      redis: { kind: 'single', nodes: [{ host: '127.0.0.1', port: 6379 }] },
       log: { level: 'debug' },
       audit: { node: 'node-7', stream: '/tmp/audit.jsonl' },
       mail: { from: 'a@example.org', smtpUrl: 'smtp://localhost:2525' },
     })
-    expect(VARIABLES).toHaveLength(10)
+    expect(VARIABLES).toHaveLength(11)
   })
 
   it('move the public URL with PORT, unless it is set', () => {
