@@ -115,9 +115,11 @@ async function describeClaim(eob, read) {
 
 function describeCondition(condition) {
   const status = readCode(condition.clinicalStatus)
+  // One illness stands on the list and in each visit about it: what tells them apart is said.
+  const kinds = (condition.category ?? []).map((category) => word(`condition-kind.${readCode(category)}`))
   return {
     title: readConcept(condition.code),
-    detail: word(`status.${status}`, {}, status),
+    detail: [word(`status.${status}`, {}, status), ...kinds],
     when: writeDate(readWhen(condition)),
   }
 }
