@@ -115,6 +115,24 @@ describe.skipIf(!chromium)('redirects to apps in a real browser (R12)', () => {
       expect((await exchange(app, code, verifier)).status).toBe(200)
     }))
 
+  it('needs the word for it in the content policy: the browser holds the server to it', () =>
+    withPerson(browser, { expects: [/violates the following Content Security Policy/] }, async ({ page, requests }) => {
+      await page.route('**/interaction/*', async (route) => {
+        const response = await route.fetch({ maxRedirects: 0 })
+        const headers = response.headers()
+        const policy = headers['content-security-policy']
+        if (policy) headers['content-security-policy'] = policy.replace(' com.example.pocket:', '')
+        await route.fulfill({ response, headers })
+      })
+      await page.goto(askFor('private-use', privateUse).url)
+      // The browser's first answer came by a redirect, which `route` does not see.
+      await page.reload()
+      const violation = page.waitForEvent('console', (message) => /Content Security Policy/.test(message.text()))
+      await page.getByRole('button', { name: 'Cancel and return' }).click()
+      await violation
+      expect(requests.filter((url) => url.startsWith('com.example'))).toEqual([])
+    }))
+
   it('reaches a native app by its private-use scheme, and its member who denies too', () =>
     withPerson(browser, {}, async ({ page, requests }) => {
       const { app, verifier, url } = askFor('private-use', privateUse)
