@@ -1,4 +1,6 @@
 process.env.UV_THREADPOOL_SIZE ??= '8'
+// The store, its journal and the audit stream are for this user's eyes only.
+process.umask(0o077)
 
 import { loadSettings } from './config/load.ts'
 import { InputFaults, LatchkeyError } from './errors.ts'

@@ -13,6 +13,7 @@ import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAudit } from './audit/audit.ts'
 import type { Settings } from './config/settings.ts'
+import { LatchkeyError } from './errors.ts'
 import { interactionRoutes } from './interactions/routes.ts'
 import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
@@ -62,6 +63,15 @@ export interface ServerOptions {
 
 const viewsFolder = join(import.meta.dirname, '..', 'views')
 const sweepEvery = 60_000
+
+const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number, host: string): string => {
+  const place = `port ${port} at ${host}`
+  if (code === 'EADDRINUSE')
+    return `Another program listens on ${place}. Stop it, or choose another port: PORT=4000 npm start`
+  if (code === 'EACCES')
+    return `This user may not listen on ${place}. Choose a port above 1023 with PORT or listen.port`
+  return `Cannot listen on ${place}: ${message}`
+}
 
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
@@ -171,8 +181,11 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
     app,
 
     async listen() {
-      http.listen(settings.listen.port, settings.listen.host)
-      await once(http, 'listening')
+      const { port, host } = settings.listen
+      http.listen(port, host)
+      await once(http, 'listening').catch((cause: NodeJS.ErrnoException) => {
+        throw new LatchkeyError('cannot_listen', 500, { message: whyNotListening(cause, port, host), cause })
+      })
       await record('server.started')
       jobs.start()
     },

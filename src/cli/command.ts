@@ -26,6 +26,8 @@ export const withDatabase = async <T>(
   work: (database: Database, settings: Settings) => Promise<T>,
 ): Promise<T> => {
   const { settings } = loadSettings({ file: config, env })
+  // A store that a command happens to make first is as private as one that the server makes.
+  process.umask(0o077)
   const database = await openDatabase({ url: settings.database.url, log: createLog({ level: 'error' }) })
   try {
     return await work(database, settings)
