@@ -8,8 +8,8 @@
  */
 import type { Transaction } from 'kysely'
 import type { Log } from '../log.ts'
-import { afterCommit } from '../storage/after-commit.ts'
 import type { AuditRow, Tables } from '../storage/tables.ts'
+import { afterCommit, beforeCommit, lockByName } from '../storage/transaction-hooks.ts'
 import { canonicalJson, entryHash, GENESIS } from './chain.ts'
 import { openStream } from './stream.ts'
 
@@ -60,32 +60,59 @@ export interface AuditEvent {
 }
 
 export interface Audit {
-  /** Writes the entry if and only if the transaction commits. */
+  /**
+   * Writes the entry if and only if the transaction commits, as the last thing in it: so the chain is held for a moment
+   * only, and always after everything else, so that nobody waits in a circle.
+   */
   record(trx: Transaction<Tables>, event: AuditEvent): Promise<void>
   /** Closes the stream. */
   close(): void
 }
 
+/** An entry that has no place in the chain yet. */
+type Entry = Omit<AuditRow, 'writer' | 'sequence' | 'previous_hash' | 'hash'>
+
 /**
- * @param options.node the writer's name; no two servers that share a database may have the same one at one time
+ * @param options.node the writer's name. Servers that share a database should each have their own: those that have the
+ * same are correct, and wait for each other
  * @param options.streamFile a file that gets each committed entry as a JSON line: ship it elsewhere, and it proves what
  * the database's chain alone cannot, namely that its end was not cut off
  */
 export function createAudit(options: { node: string; now: () => number; streamFile?: string | null; log: Log }): Audit {
   const stream = options.streamFile ? openStream(options.streamFile, options.log) : undefined
 
+  const entriesOf = new WeakMap<Transaction<Tables>, Entry[]>()
+
+  /** Chains the entries of one transaction to the last one that is committed. */
+  async function append(trx: Transaction<Tables>, entries: readonly Entry[]): Promise<void> {
+    await lockByName(trx, `audit:${options.node}`)
+    const head = await trx
+      .selectFrom('audit')
+      .select(['sequence', 'hash'])
+      .where('writer', '=', options.node)
+      .orderBy('sequence', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    let { sequence, hash } = head ?? { sequence: 0, hash: GENESIS }
+    const rows = entries.map((entry): AuditRow => {
+      sequence += 1
+      const linked = { ...entry, writer: options.node, sequence, previous_hash: hash }
+      hash = entryHash(linked)
+      return { ...linked, hash }
+    })
+    await trx.insertInto('audit').values(rows).execute()
+    if (stream) afterCommit(trx, () => rows.forEach(stream.write))
+  }
+
   return {
     async record(trx, event) {
-      const before = await trx
-        .selectFrom('audit')
-        .select(['sequence', 'hash'])
-        .where('writer', '=', options.node)
-        .orderBy('sequence', 'desc')
-        .limit(1)
-        .executeTakeFirst()
-      const entry = {
-        writer: options.node,
-        sequence: (before?.sequence ?? 0) + 1,
+      const known = entriesOf.get(trx)
+      const entries = known ?? []
+      if (!known) {
+        entriesOf.set(trx, entries)
+        beforeCommit(trx, () => append(trx, entries))
+      }
+      entries.push({
         time: options.now(),
         plan: event.plan ?? event.issuer?.split('/')[0] ?? null,
         issuer: event.issuer ?? null,
@@ -98,11 +125,7 @@ export function createAudit(options: { node: string; now: () => number; streamFi
         grant_id: event.grantId ?? null,
         request_id: event.requestId ?? null,
         details: canonicalJson({ v: 1, ...event.details }),
-        previous_hash: before?.hash ?? GENESIS,
-      }
-      const row: AuditRow = { ...entry, hash: entryHash(entry) }
-      await trx.insertInto('audit').values(row).execute()
-      if (stream) afterCommit(trx, () => stream.write(row))
+      })
     },
 
     close: () => stream?.close(),

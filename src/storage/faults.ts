@@ -47,8 +47,20 @@ const SQLITE_CONSTRAINTS: Record<number, Constraint> = {
   2579: 'unique', // row id
 }
 
-function constraintOf(error: Error): Constraint | undefined {
-  if (!('errcode' in error) || typeof error.errcode !== 'number') return undefined
-  if ((error.errcode & 0xff) !== SQLITE_CONSTRAINT) return undefined
-  return SQLITE_CONSTRAINTS[error.errcode] ?? 'other'
+/** Integrity constraint violations: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const POSTGRES_CONSTRAINT = /^23/
+const POSTGRES_CONSTRAINTS: Record<string, Constraint> = {
+  '23000': 'trigger', // as our own triggers say it
+  '23502': 'not-null',
+  '23503': 'foreign-key',
+  '23505': 'unique',
+  '23514': 'check',
+}
+
+function constraintOf(error: Error & { errcode?: unknown; code?: unknown }): Constraint | undefined {
+  const { errcode, code } = error
+  if (typeof errcode === 'number' && (errcode & 0xff) === SQLITE_CONSTRAINT)
+    return SQLITE_CONSTRAINTS[errcode] ?? 'other'
+  if (typeof code === 'string' && POSTGRES_CONSTRAINT.test(code)) return POSTGRES_CONSTRAINTS[code] ?? 'other'
+  return undefined
 }

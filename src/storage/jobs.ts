@@ -8,11 +8,11 @@
 import type { Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import { newId } from '../secrets.ts'
-import { afterCommit } from './after-commit.ts'
 import type { Database } from './database.ts'
 import { createJobLeases } from './job-lease.ts'
 import { MAX_ATTEMPTS, retryDelay } from './retry.ts'
 import type { JobRow, Tables } from './tables.ts'
+import { afterCommit } from './transaction-hooks.ts'
 
 export interface Job {
   id: string

@@ -1,9 +1,11 @@
 /**
- * One server per SQLite file: a second one would sign with keys and count failures that the first does not know of.
- * Command-line tools do not ask for the lock; the store itself is correct with several processes.
+ * One server per SQLite file: a second one would sign with keys and count failures that the first does not know of, and a
+ * file is for one machine. Command-line tools do not ask for the lock; the store itself is correct with several processes.
+ * PostgreSQL is for several servers, and there is no lock.
  */
 import { DatabaseSync } from 'node:sqlite'
 import { LatchkeyError } from '../errors.ts'
+import { engineOf } from './engine.ts'
 import { storeFault } from './faults.ts'
 import { makeFolder, sqliteFile } from './sqlite-file.ts'
 
@@ -22,6 +24,7 @@ const held = new Set<DatabaseSync>()
  * exclusive transaction on `{file}.lock`, so that it ends with the process, however that ends, and is never stale.
  */
 export function lockServer(url: string): ServerLock {
+  if (engineOf(url) === 'postgres') return { release() {} }
   const file = sqliteFile(url)
   if (file === ':memory:') return { release() {} }
 

@@ -12,20 +12,23 @@
  * its connection is given back, so that it cannot swallow later writes.
  */
 
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 import {
   type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   type QueryResult,
+  type SelectModifierNode,
   SqliteAdapter,
   type SqliteDatabase,
   SqliteDialect,
   SqliteDriver,
+  SqliteQueryCompiler,
   type SqliteStatement,
 } from 'kysely'
 import { Unavailable } from '../errors.ts'
+import { storable } from './storable.ts'
 
 /** How long others may keep writing before we give up. */
 const BUSY_MS = 5000
@@ -54,6 +57,18 @@ class NodeSqliteDialect extends SqliteDialect {
 
   override createAdapter(): SqliteAdapter {
     return new NodeSqliteAdapter()
+  }
+
+  override createQueryCompiler(): SqliteQueryCompiler {
+    return new LocklessQueryCompiler()
+  }
+}
+
+/** A transaction here has the whole database to itself: what other engines lock by `for update` nobody else can change. */
+class LocklessQueryCompiler extends SqliteQueryCompiler {
+  protected override visitSelectModifier(node: SelectModifierNode): void {
+    if (node.modifier === 'ForUpdate' || node.modifier === 'SkipLocked') return
+    super.visitSelectModifier(node)
   }
 }
 
@@ -200,26 +215,4 @@ function asKyselyWants(statement: StatementSync): SqliteStatement {
     run: (parameters) => statement.run(...storable(parameters)),
     iterate: (parameters) => statement.iterate(...storable(parameters)),
   }
-}
-
-/** Refuses what the driver would bend in silence: a leading Date becomes NULL, NaN becomes NULL, half a surrogate `\ufffd`. */
-function storable(parameters: readonly unknown[]): SQLInputValue[] {
-  for (const value of parameters) {
-    const fine =
-      value === null ||
-      typeof value === 'bigint' ||
-      value instanceof Uint8Array ||
-      (typeof value === 'number' && Number.isFinite(value)) ||
-      (typeof value === 'string' && value.isWellFormed())
-    if (!fine)
-      throw new TypeError(`${kindOf(value)} cannot be stored; give null, text, a finite number, bigint or bytes`)
-  }
-  return parameters as SQLInputValue[]
-}
-
-/** Names the kind, never the value: it may be secret. */
-function kindOf(value: unknown): string {
-  if (typeof value === 'string') return 'text with half a surrogate pair'
-  if (typeof value === 'number') return String(value)
-  return value instanceof Object ? value.constructor.name : typeof value
 }

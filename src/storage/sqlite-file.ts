@@ -3,13 +3,13 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { InputFaults } from '../errors.ts'
 
+const accepted = 'sqlite:{path of a file}, sqlite::memory: or postgres://{user}@{host}/{database}'
+
 /** The path of a `sqlite:{path}` URL, or `:memory:`. Throws `InputFaults` for any other URL. */
 export function sqliteFile(url: string): string {
   const path = /^sqlite:(.+)$/s.exec(url)?.[1]
   if (!path || path.includes('\0')) {
-    throw new InputFaults([
-      { path: 'database.url', message: `${JSON.stringify(url)} is not sqlite:{path of a file} or sqlite::memory:` },
-    ])
+    throw new InputFaults([{ path: 'database.url', message: `must be ${accepted}` }])
   }
   return path
 }

@@ -60,6 +60,6 @@ describe('the lock of the one server', { timeout: 30_000 }, () => {
   it('says when the file is the matter, not another server', async () => {
     await mkdir(`${backend.file}.lock`)
     expect(() => lockServer(backend.url)).toThrow(Unavailable)
-    expect(() => lockServer('postgres://localhost/latchkey')).toThrow(InputFaults)
+    expect(() => lockServer('mysql://localhost/latchkey')).toThrow(InputFaults)
   })
 })

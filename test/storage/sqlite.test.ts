@@ -34,7 +34,7 @@ describe('an SQLite file', () => {
     await database.close()
   })
 
-  it.each(['', 'sqlite:', 'postgres://localhost/x', 'data/latchkey.db', 'sqlite:a\0b', 'SQLITE:x'])(
+  it.each(['', 'sqlite:', 'mysql://localhost/x', 'data/latchkey.db', 'sqlite:a\0b', 'SQLITE:x'])(
     'is not what the URL %j names',
     async (url) => {
       await expect(openDatabase({ url, log: quiet })).rejects.toThrow(InputFaults)

@@ -1,5 +1,5 @@
 /** What the machine has of the programs that some tests need. */
-import { existsSync } from 'node:fs'
+import { existsSync, globSync } from 'node:fs'
 
 interface Program {
   name: string
@@ -8,14 +8,34 @@ interface Program {
   paths: string[]
 }
 
-const programs: Program[] = [
-  { name: 'Chromium', package: 'chromium', paths: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'] },
-]
+const browser: Program = {
+  name: 'Chromium',
+  package: 'chromium',
+  paths: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
+}
+/** Debian keeps each version's programs in a folder of its own, off the PATH. */
+const postgres: Program = {
+  name: 'PostgreSQL',
+  package: 'postgresql',
+  paths: [...globSync('/usr/lib/postgresql/*/bin/initdb'), '/usr/local/bin/initdb', '/usr/bin/initdb'],
+}
+const redis: Program = {
+  name: 'Redis',
+  package: 'redis-server',
+  paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server'],
+}
+const programs = [browser, postgres, redis]
 
 const found = ({ paths }: Program): string | undefined => paths.find((path) => existsSync(path))
 
 /** The browser's program, or undefined. */
-export const chromium: string | undefined = programs[0] && found(programs[0])
+export const chromium: string | undefined = found(browser)
+
+/** PostgreSQL's `initdb`, with `postgres` beside it; or undefined. */
+export const initdb: string | undefined = found(postgres)
+
+/** The program of Redis, with `redis-cli` on the PATH; or undefined. */
+export const redisServer: string | undefined = found(redis)
 
 const missing = (): Program[] => programs.filter((program) => !found(program))
 

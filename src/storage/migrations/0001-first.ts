@@ -5,6 +5,7 @@
  * Times are `bigint`, since they are milliseconds; SQLite does not mind.
  */
 import { type ColumnDefinitionBuilder, type CreateTableBuilder, type Kysely, sql } from 'kysely'
+import type { Engine } from '../engine.ts'
 import type { Tables } from '../tables.ts'
 
 type Db = Kysely<Tables>
@@ -25,14 +26,14 @@ function oneOf<T extends string>(table: CreateTableBuilder<T>, column: string, w
     .addCheckConstraint(`${column}_known`, sql`${sql.ref(column)} in (${list})`) as CreateTableBuilder<T>
 }
 
-export async function up(db: Db): Promise<void> {
+export async function up(db: Db, engine: Engine): Promise<void> {
   await developers(db)
   await people(db)
   await connections(db)
   await secrets(db)
   await background(db)
   await shortLived(db)
-  await audit(db)
+  await audit(db, engine)
 }
 
 async function developers(db: Db): Promise<void> {
@@ -326,10 +327,10 @@ async function shortLived(db: Db): Promise<void> {
   await db.schema.createIndex('counters_expiry').on('counters').column('expires_at').execute()
 }
 
-async function audit(db: Db): Promise<void> {
+async function audit(db: Db, engine: Engine): Promise<void> {
   await oneOf(db.schema.createTable('audit'), 'outcome', ['success', 'refused', 'fault'])
     .addColumn('writer', 'text', required)
-    .addColumn('sequence', 'integer', required)
+    .addColumn('sequence', 'bigint', required)
     .addColumn('time', 'bigint', required)
     .addColumn('plan', 'text')
     .addColumn('issuer', 'text')
@@ -349,8 +350,14 @@ async function audit(db: Db): Promise<void> {
   await db.schema.createIndex('audit_member').on('audit').columns(['member_id', 'time']).execute()
   await db.schema.createIndex('audit_request').on('audit').column('request_id').execute()
 
-  // R35: rows are added at the end of a writer's chain, and that is all. The rule on insertion is also what keeps
-  // `insert or replace` out: SQLite does not run delete triggers for the rows which that removes.
+  if (engine === 'sqlite') await appendOnlySqlite(db)
+  else await appendOnlyPostgres(db)
+}
+
+// R35: rows are added at the end of a writer's chain, and that is all.
+
+/** The rule on insertion also keeps `insert or replace` out: no delete triggers run for the rows which that removes. */
+async function appendOnlySqlite(db: Db): Promise<void> {
   for (const change of ['update', 'delete']) {
     await sql`
       create trigger ${sql.ref(`audit_no_${change}`)} before ${sql.raw(change)} on audit
@@ -361,5 +368,29 @@ async function audit(db: Db): Promise<void> {
     create trigger audit_in_order before insert on audit
     when new.sequence <> (select coalesce(max(sequence), 0) + 1 from audit where writer = new.writer)
     begin select raise(abort, 'the audit trail is append-only'); end
+  `.execute(db)
+}
+
+/** Error code 23000: an integrity constraint was violated. */
+async function appendOnlyPostgres(db: Db): Promise<void> {
+  const refusal = sql`raise exception 'the audit trail is append-only' using errcode = '23000'`
+  await sql`
+    create function audit_refuse() returns trigger language plpgsql as $$ begin ${refusal}; end $$
+  `.execute(db)
+  await sql`
+    create function audit_in_order() returns trigger language plpgsql as $$
+    begin
+      if new.sequence <> (select coalesce(max(sequence), 0) + 1 from audit where writer = new.writer) then
+        ${refusal};
+      end if;
+      return new;
+    end $$
+  `.execute(db)
+  await sql`
+    create trigger audit_no_change before update or delete or truncate on audit
+    for each statement execute function audit_refuse()
+  `.execute(db)
+  await sql`
+    create trigger audit_in_order before insert on audit for each row execute function audit_in_order()
   `.execute(db)
 }

@@ -2,16 +2,23 @@
 import type { Kysely } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { Unavailable } from '../../errors.ts'
+import type { Engine } from '../engine.ts'
 import type { Tables } from '../tables.ts'
 import { up as first } from './0001-first.ts'
+import { byteOrder } from './byte-order.ts'
 
-const MIGRATIONS: Record<string, Migration> = {
-  '0001-first': { up: first },
+const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise<void>> = {
+  '0001-first': first,
 }
 
 /** Brings the tables up to date, in one transaction; several processes may try at once. */
-export async function migrate(db: Kysely<Tables>): Promise<void> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
+export async function migrate(db: Kysely<Tables>, engine: Engine): Promise<void> {
+  const ordered = engine === 'postgres' ? db.withPlugin(byteOrder) : db
+  const steps = Object.entries(MIGRATIONS).map(([name, up]): [string, Migration] => [
+    name,
+    { up: (trx: Kysely<Tables>) => up(trx, engine) },
+  ])
+  const migrator = new Migrator({ db: ordered, provider: { getMigrations: async () => Object.fromEntries(steps) } })
   const { error } = await migrator.migrateToLatest()
   if (error === undefined) return
   if (error instanceof Unavailable) throw error

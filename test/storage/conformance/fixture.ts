@@ -41,8 +41,8 @@ export function eachWithDatabase(open: OpenBackend) {
     given.database = await openDatabase({ url: given.backend.url, log: quiet })
   })
   afterEach(async () => {
-    await given.database.close()
-    await given.backend.dispose()
+    await given.database?.close()
+    await given.backend?.dispose()
   })
 
   return {

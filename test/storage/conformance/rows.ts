@@ -64,6 +64,7 @@ export function rowsConformance(name: string, open: OpenBackend): void {
         ['not a number', Number.NaN],
         ['infinity', Number.POSITIVE_INFINITY],
         ['half a surrogate pair', 'a\ud800'],
+        ['NUL', 'a\0b'],
       ])('refuses %s instead of bending it', async (_, value) => {
         await expect(insert(organization('a', { website: value as string }))).rejects.toThrow(TypeError)
         await expect(sql`select ${value} as x`.execute(given.database.db)).rejects.toThrow(TypeError)

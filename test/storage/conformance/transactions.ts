@@ -37,6 +37,7 @@ export function transactionsConformance(name: string, open: OpenBackend): void {
               .selectFrom('organizations')
               .select('created_at')
               .where('id', '=', 'a')
+              .forUpdate()
               .executeTakeFirstOrThrow()
             await trx
               .updateTable('organizations')
@@ -143,7 +144,7 @@ export function transactionsConformance(name: string, open: OpenBackend): void {
       })
       afterEach(async () => {
         store.fail(false)
-        await failing.close()
+        await failing?.close()
       })
 
       const write = () =>

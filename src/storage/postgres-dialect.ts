@@ -1,0 +1,283 @@
+/**
+ * PostgreSQL, by `pg`, behind Kysely.
+ *
+ * Owns: the pool, how a connection is opened and when it is thrown away, which values it takes.
+ * Does not own: what an error means (faults.ts, postgres-faults.ts), what a URL says (config/postgres-url.ts).
+ *
+ * Kysely's driver is not used, only its compiler. Four things differ on purpose. A connection whose state is not certain
+ * (an answer that did not come, a server that goes down or has become a replica, a transaction that could not be ended)
+ * is never given to anybody again. The error of a connection in use is heard: `pg` emits it besides rejecting, and without
+ * a listener that ends the process. Every transaction is READ COMMITTED whatever the server's default: what is read in
+ * order to be changed is locked by the query that reads it. And statements have no names: a prepared `select *` fails when
+ * a newer release adds a column under it.
+ */
+import { readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  OperationNodeTransformer,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+  ValueNode,
+} from 'kysely'
+import pg from 'pg'
+import { type PostgresPlace, readPostgresUrl } from '../config/postgres-url.ts'
+import { InputFaults, Unavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { addressOf, endsConnection, mayRepeat, postgresFault } from './postgres-faults.ts'
+import { rewriting } from './rewriting.ts'
+import { storable } from './storable.ts'
+
+/** How many connections there are, and how long anything may take. */
+export interface PoolOptions {
+  /** Connections at most, of this process. */
+  size: number
+  /** Seconds to wait for a connection, be it a new one or another's. */
+  waitSeconds: number
+  /** Seconds that a statement may take, its waiting for locks included; null: as long as it likes. */
+  statementSeconds: number | null
+}
+
+export const DEFAULT_POOL: PoolOptions = { size: 10, waitSeconds: 2, statementSeconds: 2 }
+
+/** How much longer than the server's own limit we wait for its word: then it does not answer at all. */
+const SILENCE_MS = 500
+/** Who waits longer for a lock makes others wait behind it: a migration at a table in use, for one. */
+const LOCK_MS = 2_000
+/** A transaction that asks for nothing more has lost its owner. */
+const IDLE_IN_TRANSACTION_MS = 10_000
+/** An idle connection is closed after this time, so that a pool shrinks after a rush. */
+const IDLE_MS = 60_000
+/** How often a statement outside of any transaction is tried. */
+const TRIES = 3
+const OLDEST_VERSION = 13
+
+export function createPostgresDialect(options: {
+  url: string
+  password?: string | null | undefined
+  pool?: Partial<PoolOptions> | undefined
+  log: Log
+}): Dialect {
+  const place = readPostgresUrl(options.url)
+  if ('fault' in place) throw new InputFaults([{ path: 'database.url', message: place.fault }])
+  const config = clientConfig({ ...place, password: options.password ?? place.password })
+  const pool = { ...DEFAULT_POOL, ...options.pool }
+  return {
+    createDriver: () => new PooledDriver(place, createPool(place, config, pool, options.log)),
+    createAdapter: () => new PostgresAdapter(),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createIntrospector: (db) => new PostgresIntrospector(db.withPlugin(rewriting(new SpeltBooleans()))),
+  }
+}
+
+/** Kysely's questions about tables have booleans as parameters; ours have none, and those are refused (storable.ts). */
+class SpeltBooleans extends OperationNodeTransformer {
+  protected override transformValue(node: ValueNode): ValueNode {
+    return typeof node.value === 'boolean' ? ValueNode.createImmediate(node.value) : node
+  }
+}
+
+function clientConfig(place: PostgresPlace): pg.ClientConfig {
+  const { host, port, database, user = userInfo().username, password } = place
+  return { host, port, database, user, password, ssl: tlsOptions(place) }
+}
+
+function tlsOptions({ host, sslmode, sslrootcert }: PostgresPlace): pg.ClientConfig['ssl'] {
+  if (sslmode === 'disable') return false
+  if (sslmode === 'require') return { rejectUnauthorized: false }
+  return {
+    // Without it an address would be compared with `localhost`.
+    host,
+    ...(sslrootcert === undefined ? {} : { ca: readCertificates(sslrootcert) }),
+    ...(sslmode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+  }
+}
+
+function readCertificates(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
+    throw new InputFaults([{ path: 'database.url', message: `has an sslrootcert that cannot be read (${code})` }])
+  }
+}
+
+function createPool(place: PostgresPlace, client: pg.ClientConfig, options: PoolOptions, log: Log): pg.Pool {
+  const limits =
+    options.statementSeconds === null
+      ? {}
+      : {
+          statement_timeout: options.statementSeconds * 1000,
+          query_timeout: options.statementSeconds * 1000 + SILENCE_MS,
+        }
+  const pool = new pg.Pool({
+    ...client,
+    max: options.size,
+    connectionTimeoutMillis: options.waitSeconds * 1000,
+    idleTimeoutMillis: IDLE_MS,
+    ...limits,
+    lock_timeout: LOCK_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    application_name: 'latchkey',
+    types: { getTypeParser: parserOf },
+    verify: (fresh, done) => void examine(fresh, place).then(() => done(), done),
+  })
+  pool.on('connect', (fresh) => fresh.on('error', () => {}))
+  // Whatever is wrong is told to the next one who wants a connection. The error drags its client along: not into the log.
+  pool.on('error', ({ message }) => log.warn({ reason: message }, 'an idle connection to the database was lost'))
+  return pool
+}
+
+/** What could bend or lose records is refused before the first query: an old server, another encoding, a replica. */
+async function examine(client: pg.ClientBase, place: PostgresPlace): Promise<void> {
+  const at = `PostgreSQL at ${addressOf(place)}`
+  const { rows } = await client.query<{ replica: boolean; encoding: string; version: number }>(
+    `select pg_is_in_recovery() as replica, current_setting('server_encoding') as encoding,
+            current_setting('server_version_num')::integer / 10000 as version`,
+  )
+  const [found] = rows
+  if (!found || found.version < OLDEST_VERSION)
+    throw new Unavailable(`${at} is version ${found?.version}; ${OLDEST_VERSION} or later is needed`)
+  if (found.encoding !== 'UTF8')
+    throw new Unavailable(
+      `the database ${place.database} at ${addressOf(place)} has the encoding ${found.encoding}; create one with encoding 'UTF8'`,
+    )
+  if (found.replica)
+    throw new Unavailable(`${at} is a read-only replica; point database.url to the primary, or promote this one`)
+}
+
+/** Whole numbers come as text, since some are larger than JavaScript's; ours never are (tables.ts). */
+const parserOf = ((oid: number, format?: 'text') =>
+  oid === pg.types.builtins.INT8 || oid === pg.types.builtins.NUMERIC
+    ? toNumber
+    : pg.types.getTypeParser(oid, format)) as pg.CustomTypesConfig['getTypeParser']
+
+function toNumber(text: string): number {
+  const number = Number(text)
+  if (Math.abs(number) > Number.MAX_SAFE_INTEGER) throw new RangeError('a stored number is larger than any of ours')
+  return number
+}
+
+class PooledDriver implements Driver {
+  readonly #place: PostgresPlace
+  readonly #pool: pg.Pool
+
+  constructor(place: PostgresPlace, pool: pg.Pool) {
+    this.#place = place
+    this.#pool = pool
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<PooledConnection> {
+    try {
+      return new PooledConnection(await this.#pool.connect(), this.#place)
+    } catch (error) {
+      throw postgresFault(error, this.#place, this.#pool.options.max)
+    }
+  }
+
+  beginTransaction(connection: DatabaseConnection): Promise<void> {
+    return ours(connection).begin()
+  }
+
+  commitTransaction(connection: DatabaseConnection): Promise<void> {
+    return ours(connection).commit()
+  }
+
+  rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    return ours(connection).rollback()
+  }
+
+  async releaseConnection(connection: DatabaseConnection): Promise<void> {
+    ours(connection).release()
+  }
+
+  /** Waits for connections in use. */
+  async destroy(): Promise<void> {
+    await this.#pool.end()
+  }
+}
+
+function ours(connection: DatabaseConnection): PooledConnection {
+  if (!(connection instanceof PooledConnection)) throw new TypeError('another driver’s connection')
+  return connection
+}
+
+/** A connection from when it is taken out of the pool until it is given back. */
+class PooledConnection implements DatabaseConnection {
+  readonly #client: pg.PoolClient
+  readonly #place: PostgresPlace
+  #inTransaction = false
+  #uncertain = false
+
+  constructor(client: pg.PoolClient, place: PostgresPlace) {
+    this.#client = client
+    this.#place = place
+  }
+
+  async executeQuery<R>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const values = storable(parameters)
+    for (let tried = 1; ; tried++) {
+      try {
+        const { command, rowCount, rows } = await this.#ask(text, values)
+        const changes = command === 'INSERT' || command === 'UPDATE' || command === 'DELETE'
+        return { rows: (rows ?? []) as R[], ...(changes ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) }
+      } catch (error) {
+        // One statement by itself was undone whole. In a transaction the whole of it is begun anew: database.ts.
+        if (this.#inTransaction || tried === TRIES || !mayRepeat(error)) throw error
+        await setTimeout(Math.random() * 20 * tried)
+      }
+    }
+  }
+
+  /** A cursor would keep the connection from everybody else for as long as its reader likes. */
+  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new TypeError('queries are not streamed; read in pages')
+  }
+
+  async begin(): Promise<void> {
+    await this.#ask('start transaction isolation level read committed')
+    this.#inTransaction = true
+  }
+
+  async commit(): Promise<void> {
+    const { command } = await this.#ask('commit')
+    this.#inTransaction = false
+    if (command === 'ROLLBACK')
+      throw new Unavailable('a statement of the transaction had failed, so it was rolled back')
+  }
+
+  /** A connection that was thrown away takes its transaction along. */
+  async rollback(): Promise<void> {
+    if (this.#uncertain) return
+    try {
+      await this.#ask('rollback')
+      this.#inTransaction = false
+    } catch {
+      this.#uncertain = true
+    }
+  }
+
+  release(): void {
+    this.#client.release(this.#uncertain || this.#inTransaction)
+  }
+
+  async #ask(text: string, values: unknown[] = []): Promise<pg.QueryResult<pg.QueryResultRow>> {
+    if (this.#uncertain) throw new Unavailable(`the connection to PostgreSQL at ${addressOf(this.#place)} was lost`)
+    try {
+      return await this.#client.query(text, values)
+    } catch (error) {
+      if (endsConnection(error)) this.#uncertain = true
+      throw postgresFault(error, this.#place)
+    }
+  }
+}
