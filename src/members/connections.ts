@@ -108,7 +108,7 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
     return id
   }
 
-  /** The open connection of member, patient and app; a new one where there is none. */
+  /** The open connection of member, patient and app; a new one where there is none. Nobody ends it meanwhile. */
   async function openConnection(trx: Transaction<Tables>, decision: Decision): Promise<string> {
     const key = {
       issuer: decision.issuer,
@@ -127,8 +127,10 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
       .select('id')
       .where((eb) => eb.and(key))
       .where('ended_at', 'is', null)
-      .executeTakeFirstOrThrow()
-    return open.id
+      .forUpdate()
+      .executeTakeFirst()
+    // Ended between the two: the next try makes a new one.
+    return open?.id ?? openConnection(trx, decision)
   }
 
   async function completeGrant(

@@ -9,6 +9,7 @@
 import type { Audit } from '../audit/audit.ts'
 import type { DemonstrationMember, Settings } from '../config/settings.ts'
 import type { Database } from '../storage/database.ts'
+import { lockByName } from '../storage/transaction-hooks.ts'
 import { putApps } from './demonstration-apps.ts'
 import { createDesk } from './demonstration-desk.ts'
 import { putMembers } from './demonstration-people.ts'
@@ -41,6 +42,8 @@ export async function loadDemonstration({
     // Before the transaction: hashing takes long, and everybody waits for a transaction.
     const hashes = await hashesOf(database, passwords, environment.id, members)
     await database.transaction(async (trx) => {
+      // One name for all environments: those of a plan share developers.
+      await lockByName(trx, 'demonstration')
       const desk = createDesk(trx, environment, now())
       await putApps(desk, apps)
       await putMembers(desk, members, hashes)

@@ -59,6 +59,8 @@ export function createDirectory({ database, now }: { database: Database; now: ()
     patientChoices: (issuer, memberId) => readChoices(db, { issuer, memberId, now: now() }),
 
     async choice(issuer, memberId, patientId) {
+      // A form may say anything; no id has NUL, and no store takes it.
+      if (patientId.includes('\0')) return undefined
       const [found] = await readChoices(db, { issuer, memberId, patientId, now: now() })
       return found
     },

@@ -1,5 +1,8 @@
 /**
  * Every way in which what was shared comes to an end.
+ *
+ * Several may end at once, and be shared anew meanwhile. So that nobody waits in a circle, rows are locked in one order:
+ * delegation, grants by id, connection.
  */
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
@@ -86,6 +89,14 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
   /** Ends the connection if no live grant is left in it. Answers whose it is. */
   async function closeConnection(trx: Transaction<Tables>, connectionId: string, end: Ending) {
     const at = now()
+    // Whoever is just now adding a grant to it holds it: what is asked next then sees that grant.
+    const connection = await trx
+      .selectFrom('connections')
+      .select(['member_id', 'patient_id', 'app_id'])
+      .where('id', '=', connectionId)
+      .where('issuer', '=', end.issuer)
+      .forUpdate()
+      .executeTakeFirst()
     const closed = await trx
       .updateTable('connections')
       .set({ ended_at: at, end_reason: end.reason })
@@ -104,12 +115,6 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
           ),
         ),
       )
-      .executeTakeFirst()
-    const connection = await trx
-      .selectFrom('connections')
-      .select(['member_id', 'patient_id', 'app_id'])
-      .where('id', '=', connectionId)
-      .where('issuer', '=', end.issuer)
       .executeTakeFirst()
     if (connection && closed.numUpdatedRows > 0n) {
       await audit.record(trx, {
@@ -138,7 +143,13 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
   }
 
   function openGrants(trx: Transaction<Tables>, issuer: string) {
-    return trx.selectFrom('grants').select('id').where('issuer', '=', issuer).where('ended_at', 'is', null)
+    return trx
+      .selectFrom('grants')
+      .select('id')
+      .where('issuer', '=', issuer)
+      .where('ended_at', 'is', null)
+      .orderBy('id')
+      .forUpdate()
   }
 
   async function endGrantsOfDelegation(trx: Transaction<Tables>, end: EndOfSharing): Promise<string[]> {
@@ -163,6 +174,7 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
       .selectAll()
       .where('id', '=', delegationId)
       .where('issuer', '=', end.issuer)
+      .forUpdate()
       .executeTakeFirst()
     if (!row || !delegationInForce(row, now())) return undefined
     await trx.updateTable('delegations').set({ ends_at: now() }).where('id', '=', delegationId).execute()

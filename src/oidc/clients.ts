@@ -70,6 +70,8 @@ export const createClients = (deps: { database: Database; environment: Environme
 
   /** An active client by its id, or undefined. Read each time, so that a suspension is felt at once. */
   const find = async (clientId: string): Promise<ClientRecord | undefined> => {
+    // No id has it, and no store takes it: a guess must not become a fault of ours.
+    if (clientId.includes('\0')) return undefined
     const row = await database.db
       .selectFrom('credentials')
       .innerJoin('apps', 'apps.id', 'credentials.app_id')

@@ -11,6 +11,7 @@ import type { Audit } from '../audit/audit.ts'
 import { newId, randomToken, type Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
+import { lockByName } from '../storage/transaction-hooks.ts'
 
 const algorithms = ['ES256', 'RS256'] as const
 const purposes = ['cookies', 'forms', 'refresh-tokens'] as const
@@ -46,6 +47,7 @@ export const ensureKeys = async (issuer: string, { database, sealer, audit, now 
   const missing = algorithms.filter((algorithm) => !before.some((row) => row.algorithm === algorithm))
   const fresh = await Promise.all(missing.map(newSigningKey))
   await database.transaction(async (trx) => {
+    await lockByName(trx, `keys:${issuer}`)
     const held = await heldAlgorithms(trx)
     for (const jwk of fresh.filter((key) => !held.some((row) => row.algorithm === key.alg))) {
       const kid = jwk.kid as string

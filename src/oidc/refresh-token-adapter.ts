@@ -6,6 +6,7 @@
  */
 import type { Audit } from '../audit/audit.ts'
 import type { Connections } from '../members/connections.ts'
+import type { EndReason } from '../members/grants.ts'
 import { parseScopes } from '../smart/scope.ts'
 import { covers } from '../smart/scope-set.ts'
 import type { Database } from '../storage/database.ts'
@@ -95,9 +96,12 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       await database.transaction(async (trx) => {
         const grant = await trx
           .selectFrom('grants')
-          .select('scope')
+          .select(['scope', 'ended_at', 'end_reason'])
           .where('id', '=', name.family)
+          .forUpdate()
           .executeTakeFirstOrThrow()
+        // It may have ended since the engine looked: nothing more comes out of it.
+        if (grant.ended_at !== null) throw refuse((grant.end_reason ?? 'expired') as EndReason, 'the grant has ended')
         const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
         const added = await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
         if (!added) throw refuse('already_used', 'a sibling was used meanwhile')

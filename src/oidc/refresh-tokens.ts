@@ -53,6 +53,18 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
     return { row, standing }
   }
 
+  /** Until the end of the transaction nobody else judges, adds or ends tokens of this family: the grant stands for it. */
+  const holdFamily = async (trx: Trx, token: string): Promise<void> => {
+    await trx
+      .selectFrom('grants')
+      .select('id')
+      .where('id', '=', (eb) =>
+        eb.selectFrom('refresh_tokens').select('grant_id').where('token_hash', '=', sha256(token)),
+      )
+      .forUpdate()
+      .execute()
+  }
+
   /** A token as it stands now; changes nothing. */
   const find = (token: string): Promise<StoredToken | undefined> => load(database.db, token)
 
@@ -70,6 +82,7 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
   /** Judges a presentation and takes note of it, atomically: of many at once, only one is first. */
   const present = (token: string): Promise<Verdict> =>
     database.transaction(async (trx) => {
+      await holdFamily(trx, token)
       const stored = await load(trx, token)
       if (!stored) return 'refuse'
       const { row } = stored
@@ -117,7 +130,8 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
   }
 
   /**
-   * Stores a new token; false where a sibling of it was used meanwhile, so that this one would be born dead.
+   * Stores a new token; false where a sibling of it was used meanwhile, so that this one would be born dead. The caller
+   * has read the grant `forUpdate`, or a sibling could be used at this moment.
    */
   const add = async (
     trx: Trx,

@@ -57,7 +57,9 @@ export function createJobLeases(options: {
               .where((free) => free.or([free('leased_until', 'is', null), free('leased_until', '<=', at)]))
               .orderBy('run_at')
               .orderBy('id')
-              .limit(1),
+              .limit(1)
+              .forUpdate()
+              .skipLocked(),
           ),
         )
         .where((free) => free.or([free('leased_until', 'is', null), free('leased_until', '<=', at)]))

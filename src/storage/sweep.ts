@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Database } from './database.ts'
 import type { Jobs } from './jobs.ts'
 
-/** Rows per statement: each is a transaction of its own, and others get their turn between two. */
+/** Rows per statement: each is a transaction of its own, and others get their turn between two. What is in use waits. */
 const BATCH = 500
 /** How long a letter that was sent can still be looked up. */
 const LETTER_DAYS = 30
@@ -46,6 +46,8 @@ export async function sweep(options: {
               .select(['issuer', 'kind', 'key'])
               .where('expires_at', '<=', now())
               .limit(batch)
+              .forUpdate()
+              .skipLocked()
               .$asTuple('issuer', 'kind', 'key'),
           ),
         ),
@@ -61,6 +63,8 @@ export async function sweep(options: {
               .select(['issuer', 'kind', 'key'])
               .where('expires_at', '<=', now())
               .limit(batch)
+              .forUpdate()
+              .skipLocked()
               .$asTuple('issuer', 'kind', 'key'),
           ),
         ),
@@ -68,13 +72,19 @@ export async function sweep(options: {
       db
         .deleteFrom('refresh_tokens')
         .where('token_hash', 'in', (eb) =>
-          eb.selectFrom('refresh_tokens').select('token_hash').where('expires_at', '<=', now()).limit(batch),
+          eb
+            .selectFrom('refresh_tokens')
+            .select('token_hash')
+            .where('expires_at', '<=', now())
+            .limit(batch)
+            .forUpdate()
+            .skipLocked(),
         ),
     () =>
       db
         .deleteFrom('letters')
         .where('id', 'in', (eb) =>
-          eb.selectFrom('letters').select('id').where('sent_at', '<=', letterEnd).limit(batch),
+          eb.selectFrom('letters').select('id').where('sent_at', '<=', letterEnd).limit(batch).forUpdate().skipLocked(),
         ),
   ]
 
