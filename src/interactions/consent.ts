@@ -166,6 +166,9 @@ const readShown = async (visit: Visit, deps: InteractionDeps): Promise<Shown | u
 const keepShown = (visit: Visit, shown: Shown, deps: InteractionDeps): Promise<void> =>
   deps.shortLived.set(shownKind, visit.authorization.uid, shown, deps.now() + 2 * hour)
 
+/** Decisions that our fault spoilt while the store could not be told. */
+const spoilt = new Set<string>()
+
 /**
  * One page, one decision: of a form that is sent twice at once only the first counts, and both go on to the app. A
  * decision that our fault spoilt was none (R43).
@@ -176,11 +179,12 @@ const decideOnce = async (
   deps: InteractionDeps,
   decide: () => Promise<unknown>,
 ): Promise<void> => {
-  if ((await deps.shortLived.use(shownKind, visit.authorization.uid)) !== 'first') return
+  const { uid } = visit.authorization
+  if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return
   try {
     await decide()
   } catch (error) {
-    await keepShown(visit, shown, deps).catch(() => undefined)
+    await keepShown(visit, shown, deps).catch(() => spoilt.add(uid))
     throw error
   }
 }

@@ -74,8 +74,8 @@ const givenBack = (model: string, deps: AdapterDeps) => {
   return { records: { ...records, find }, debts }
 }
 
-/** Interactions: gone as soon as the browser comes back from them. */
-const interactionAdapter = (model: string, deps: AdapterDeps): Adapter => {
+/** What goes with the step that it was for: interactions, and the id that a session had before. */
+const steppingAdapter = (model: string, deps: AdapterDeps): Adapter => {
   const { records, debts } = givenBack(model, deps)
   return {
     ...records,
@@ -210,8 +210,8 @@ export const createAdapterFactory = (deps: AdapterDeps): ((model: string) => Ada
     Grant: grantAdapter(deps),
     RefreshToken: refreshTokenAdapter(deps),
     AuthorizationCode: codeAdapter('AuthorizationCode', deps),
-    Session: shortLivedAdapter('Session', deps),
-    Interaction: interactionAdapter('Interaction', deps),
+    Session: steppingAdapter('Session', deps),
+    Interaction: steppingAdapter('Interaction', deps),
     ReplayDetection: replayAdapter('ReplayDetection', deps),
   }
   return (model) => guarded(stores[model] ?? unstored(model))

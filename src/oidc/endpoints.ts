@@ -21,6 +21,9 @@ const descriptions: Record<string, string> = {
   registration_not_supported: 'Registration within a request is not supported.',
 }
 
+/** The engine's routes that browsers come to: what goes wrong there is told on a page. */
+const forPeople = new Set<string | undefined>(['authorization', 'resume'])
+
 type Middleware = (ctx: EngineContext, next: () => Promise<void>) => Promise<void>
 
 export const surroundEngine = (deps: {
@@ -38,10 +41,12 @@ export const surroundEngine = (deps: {
   const bodyOf = (ctx: EngineContext): Record<string, unknown> =>
     typeof ctx.body === 'object' && ctx.body !== null ? (ctx.body as Record<string, unknown>) : {}
 
-  /** 503 says when to come back (R43); a refused grant says why (R9). */
+  /** 503 says when to come back, and nobody keeps it (R43). */
   const faults: Middleware = async (ctx, next) => {
     await next()
-    if (ctx.status === 503) ctx.set('Retry-After', '5')
+    if (ctx.status !== 503) return
+    ctx.set('Retry-After', '5')
+    ctx.set('Cache-Control', 'no-store')
   }
 
   const discovery: Middleware = async (ctx, next) => {
@@ -158,13 +163,18 @@ export const surroundEngine = (deps: {
     try {
       await next()
     } catch (error) {
-      log.error({ err: error, requestId: stateOf(ctx.req).requestId }, 'an endpoint failed')
+      const state = stateOf(ctx.req)
+      log.error({ err: error, requestId: state.requestId }, 'an endpoint failed')
       ctx.status = 503
+      if (forPeople.has(ctx.oidc?.route)) {
+        state.pageError = error instanceof Error ? error : new Error('an endpoint failed', { cause: error })
+        ctx.respond = false
+        return
+      }
       ctx.body = {
         error: 'temporarily_unavailable',
         error_description: 'The server cannot answer just now. Try again soon.',
       }
-      ctx.set('Cache-Control', 'no-store')
     }
   }
 

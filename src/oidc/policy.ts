@@ -5,7 +5,7 @@
  * Does not own: the pages (interactions).
  */
 import type { Directory } from '../members/directory.ts'
-import { type EngineContext, interactionPolicy } from './engine.ts'
+import { type EngineContext, interactionPolicy, tellFaults } from './engine.ts'
 
 const { base, Check, Prompt } = interactionPolicy
 
@@ -14,12 +14,12 @@ export const needsChoice = (choices: readonly { relation: string }[]): boolean =
   choices.length !== 1 || choices[0]?.relation !== 'self'
 
 export const createPolicy = ({ directory, issuer }: { directory: Directory; issuer: string }) => {
-  const patientMissing = async (ctx: EngineContext): Promise<boolean> => {
+  const patientMissing = tellFaults(async (ctx: EngineContext): Promise<boolean> => {
     const { oidc } = ctx
     if (oidc.result?.patient || !oidc.session?.accountId) return false
     const member = await directory.findBySubject(issuer, oidc.session.accountId)
     return !member || needsChoice(await directory.patientChoices(issuer, member.id))
-  }
+  })
 
   const policy = base()
   const consent = policy.get('consent')

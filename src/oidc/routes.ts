@@ -77,15 +77,6 @@ const localError = (error: Error & { error?: string; error_description?: string 
   )
 }
 
-/** What a fault of ours broke off can be tried again, with the cookies that the browser has. */
-const keepCookies = (ctx: Context): void => {
-  const cookies = [ctx.response.get('Set-Cookie')]
-    .flat()
-    .filter((cookie) => cookie && !/expires=Thu, 01 Jan 1970/i.test(cookie))
-  ctx.remove('Set-Cookie')
-  if (cookies.length > 0) ctx.set('Set-Cookie', cookies)
-}
-
 const openDocument = (ctx: Context, body: Record<string, unknown>): void => {
   ctx.set('Access-Control-Allow-Origin', '*')
   if (ctx.method === 'OPTIONS') {
@@ -127,11 +118,11 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
       ctx.req.headers.host = host
       await engine(ctx.req, ctx.res)
       if (state.pageError) {
-        // The page is ours: it is at the address that the person sees, and it leads nowhere else.
+        // The page is ours, at the address that the person sees.
         ctx.url = asked
-        ctx.remove('Location')
         const error = localError(state.pageError, ctx.res.statusCode)
-        if (error.status >= 500) keepCookies(ctx)
+        // What a fault of ours broke off is tried again with the cookies that the browser has.
+        if (error.status >= 500) ctx.remove('Set-Cookie')
         throw error
       }
       ctx.respond = false

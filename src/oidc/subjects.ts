@@ -7,7 +7,7 @@ import type { Environment } from '../config/settings.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
 import type { GrantContext } from '../members/grants.ts'
-import type { Configuration } from './engine.ts'
+import { type Configuration, tellFaults } from './engine.ts'
 
 /** `fhirUser` as an absolute URL at the API that the grant opens (SMART, "Identity data"). */
 export const fhirUserUrl = (environment: Environment, grant: Pick<GrantContext, 'api' | 'fhirUser'>): string => {
@@ -24,10 +24,10 @@ export const createSubjects = (deps: { environment: Environment; directory: Dire
     if (member?.status !== 'active') return undefined
     return {
       accountId: subject,
-      claims: async () => {
+      claims: tellFaults(async () => {
         const grant = token?.grantId ? await connections.grantContext(environment.id, token.grantId) : undefined
         return { sub: subject, ...(grant ? { fhirUser: fhirUserUrl(environment, grant) } : {}) }
-      },
+      }),
     }
   }
 

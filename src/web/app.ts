@@ -19,6 +19,9 @@ import './state.ts'
 /** Answered whatever the Host header says: an orchestrator's probe knows only an address. */
 const PROBES = new Set(['/healthz', '/readyz'])
 
+/** A part of a path that is as good as a cookie: the handle of an authorization in progress. */
+const HANDLE = /[\w-]{32,}/g
+
 /**
  * A Koa application with everything before the routes in place. `ctx.secure`, `ctx.protocol` and `ctx.host` tell the address that
  * people use; of the forwarded headers exactly `x-forwarded-proto` is left, set by us.
@@ -55,7 +58,7 @@ export function createApp({
       const line = {
         requestId: ctx.state.requestId,
         method,
-        path,
+        path: path.replaceAll(HANDLE, '[handle]'),
         status: statusCode,
         ms: now() - startedAt,
         address: ctx.state.address,

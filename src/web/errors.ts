@@ -38,6 +38,8 @@ export function createErrors({ settings, log, views }: { settings: Settings; log
     if (ctx.headerSent || !ctx.writable) return
     if (error.retryAfter !== undefined) ctx.set('Retry-After', String(Math.max(1, Math.ceil(error.retryAfter))))
     ctx.set('Cache-Control', 'no-store')
+    // What failed on its way to a redirect must not hand out where it would have led.
+    ctx.remove('Location')
     ctx.state.formAction = []
     const faults = error instanceof InputFaults ? error.faults.map(({ path, message }) => ({ path, message })) : []
     if (ctx.get('accept').includes('text/html')) {
