@@ -5,7 +5,7 @@
 import { Provider } from './engine.ts'
 import { stateOf } from './request-state.ts'
 
-export interface Debts<T> {
+interface Debts<T> {
   /** Notes that the running request uses up `id`, and what to give back if its answer is spoilt. */
   incur(id: string, what: T): void
   /** Gives back what is still owed of `id`. */

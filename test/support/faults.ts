@@ -3,7 +3,7 @@ import type { failingStore } from './failing-store.ts'
 
 /** `down`: from the nth step on the store is gone. `hiccup`: the nth step fails, and nothing else. */
 export const modes = ['down', 'hiccup'] as const
-export type Mode = (typeof modes)[number]
+type Mode = (typeof modes)[number]
 
 type Store = ReturnType<typeof failingStore>
 
