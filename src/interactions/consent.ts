@@ -11,7 +11,7 @@ import type { Translator } from '../web/i18n.ts'
 import type { ConsentPage, ConsentResource } from '../web/pages.ts'
 import { connectionLetter } from './letter.ts'
 import { grantedScope, type Offer, offerOf } from './offer.ts'
-import { actionName, type InteractionDeps, leave, readAction, type Visit } from './visit.ts'
+import { actionName, type InteractionDeps, leave, readAction, type Visit, waitUntilDone } from './visit.ts'
 
 /** What was shown, kept until the decision: the dates that the member saw are the ones that count. */
 interface Shown {
@@ -102,6 +102,7 @@ export const showConsent = async (
   const page: ConsentPage = {
     memberName: member.name,
     patient: { name: choice.name, relation: choice.relation },
+    otherPersonHref: authorization.patientId ? `${path}/patient` : null,
     app: visit.app,
     bundles: bundlesOf(offer.types.keys()).map(({ key, resources }) => ({
       key,
@@ -180,7 +181,8 @@ const decideOnce = async (
   decide: () => Promise<unknown>,
 ): Promise<void> => {
   const { uid } = visit.authorization
-  if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return
+  // A second press goes where the first one goes, and so waits for it.
+  if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return waitUntilDone(uid, deps)
   try {
     await decide()
   } catch (error) {

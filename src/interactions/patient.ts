@@ -56,7 +56,7 @@ export const showPatient = async (
     visit.ctx,
     'interaction/patient',
     { ...pageOf(visit, choices, member.name, deps), fault },
-    { status: fault ? 400 : 200, languagePath: visit.path },
+    { status: fault ? 400 : 200, languagePath: `${visit.path}/patient` },
   )
 }
 

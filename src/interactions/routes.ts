@@ -37,10 +37,15 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     onVisit((visit) => submitSignIn(visit, deps)),
   )
 
+  // Also from the consent page: whoever sees there that it is about somebody else can choose again.
+  router.get(
+    '/interaction/:uid/patient',
+    onVisit((visit) => (visit.member ? showPatient(visit, visit.member, deps) : showStep(visit))),
+  )
   router.post(
     '/interaction/:uid/patient',
     onVisit((visit) => {
-      if (visit.authorization.step !== 'patient' || !visit.member) return showStep(visit)
+      if (visit.authorization.step === 'login' || !visit.member) return showStep(visit)
       return submitPatient(visit, visit.member, deps)
     }),
   )

@@ -4,6 +4,7 @@
  * Owns: loading it all from the request, the addresses of the steps, going on to the app past our own CSP.
  * Does not own: any page.
  */
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Context } from 'koa'
 import type { SignIn } from '../accounts/sign-in.ts'
 import type { Audit } from '../audit/audit.ts'
@@ -101,6 +102,14 @@ export const receiveVisit = async (
   if (visit.done === null) return
   const done: Done = { what: visit.done, flow: visit.authorization.flow }
   await shortLived.set(doneKind, uid, done, now() + doneKept)
+}
+
+/** Waits, at most 3 s, until a step that another request is busy with is over. */
+export const waitUntilDone = async (uid: string, { shortLived }: InteractionDeps): Promise<void> => {
+  for (let tries = 0; tries < 60; tries += 1) {
+    if (await shortLived.get<Done>(doneKind, uid)) return
+    await wait(50)
+  }
 }
 
 const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps): Promise<Visit> => {

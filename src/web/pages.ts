@@ -84,6 +84,8 @@ export interface ConsentResource {
 export interface ConsentPage {
   memberName: string
   patient: { name: string; relation: Relation }
+  /** Where another person's records can be chosen; null where there is no choice. */
+  otherPersonHref: string | null
   app: AppFace
   bundles: ConsentBundle[]
   /** The app asked for every kind of record: says so, future kinds too (R26). */

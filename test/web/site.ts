@@ -88,6 +88,7 @@ export const signInPage: SignInPage = {
 export const consentPage: ConsentPage = {
   memberName: 'Maria Alvarez',
   patient: { name: 'Maria Alvarez', relation: 'self' },
+  otherPersonHref: null,
   app: face,
   bundles: [
     { key: 'claims', resources: [{ type: 'ExplanationOfBenefit', checked: true, details: [] }] },
