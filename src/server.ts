@@ -76,7 +76,7 @@ const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number,
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
   const lock = lockServer(settings.database.url)
-  const database = await openDatabase({ url: settings.database.url, log, ...(wrapDialect ? { wrapDialect } : {}) })
+  const database = await openDatabase({ ...settings.database, log, ...(wrapDialect ? { wrapDialect } : {}) })
   const audit = createAudit({ node: settings.audit.node, now, streamFile: settings.audit.stream, log })
   const sealer = createSealer(settings.sealingKeys)
   const jobs = createJobs({ database, log, now, holder: `${settings.audit.node}:${process.pid}` })

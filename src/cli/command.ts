@@ -28,7 +28,7 @@ export const withDatabase = async <T>(
   const { settings } = loadSettings({ file: config, env })
   // A store that a command happens to make first is as private as one that the server makes.
   process.umask(0o077)
-  const database = await openDatabase({ url: settings.database.url, log: createLog({ level: 'error' }) })
+  const database = await openDatabase({ ...settings.database, log: createLog({ level: 'error' }) })
   try {
     return await work(database, settings)
   } finally {

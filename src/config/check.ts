@@ -2,10 +2,11 @@
  * The rules between options, each a small function from settings to faults; one visible table.
  *
  * Owns: what must hold of a whole configuration. Hands to: addresses.ts (who answers where), demonstration-rules.ts,
- * redis-rules.ts, safety.ts (what only this machine may run, and warnings).
+ * database-rules.ts, redis-rules.ts, safety.ts (what only this machine may run, and warnings).
  */
 import type { Fault } from '../errors.ts'
 import { addressFaults, optionOf, RESERVED_NAMES } from './addresses.ts'
+import { databaseFaults } from './database-rules.ts'
 import { demonstrationFaults } from './demonstration-rules.ts'
 import { redisFaults } from './redis-rules.ts'
 import { exposureFaults, warningsOf } from './safety.ts'
@@ -25,6 +26,7 @@ export function check(settings: Settings, context: CheckContext): { faults: Faul
   const faults = [
     ...sealingKeyFaults(settings),
     ...mailFaults(settings),
+    ...databaseFaults(settings),
     ...redisFaults(settings),
     ...timeFaults(settings),
     ...settings.plans.flatMap((plan) => planFaults(plan, context.languages)),

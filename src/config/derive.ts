@@ -15,7 +15,11 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
     publicUrl,
     listen: config.listen,
     trustedProxies: config.trustedProxies,
-    database: config.database,
+    database: {
+      url: readSecret(config.database.url, 'database.url') ?? '',
+      password: config.database.password && (readSecret(config.database.password, 'database.password') ?? null),
+      pool: config.database.pool,
+    },
     redis: config.redis && deriveRedis(config.redis, readSecret),
     sealingKeys: config.sealingKeys.map((key, index) => ({
       id: key.id,

@@ -25,6 +25,19 @@ export type SslMode = (typeof sslModes)[number]
 
 const parameters = ['host', 'sslmode', 'sslrootcert']
 
+/** How many connections a node has to PostgreSQL, and how long anything there may take. */
+export interface PoolSettings {
+  /** Connections at most, of this process. */
+  size: number
+  /** Seconds to wait for a connection, be it a new one or another's. */
+  waitSeconds: number
+  /** Seconds that a statement may take, its waiting for locks included. */
+  statementSeconds: number
+}
+
+/** Whatever happens to PostgreSQL, a request hears of it within five seconds. */
+export const POOL_DEFAULTS: PoolSettings = { size: 10, waitSeconds: 2, statementSeconds: 2 }
+
 export const isPostgresUrl = (text: string): boolean => /^postgres(ql)?:\/\//.test(text)
 
 /**

@@ -4,6 +4,7 @@
  */
 import type { Fault } from '../errors.ts'
 import { optionOf } from './addresses.ts'
+import { databaseSecrets, databaseWarnings } from './database-rules.ts'
 import { REDIS_SECRETS, redisWarnings } from './redis-rules.ts'
 import type { Api, Environment, Settings } from './settings.ts'
 import { isLoopback } from './urls.ts'
@@ -35,7 +36,8 @@ export function exposureFaults(settings: Settings, literals: ReadonlySet<string>
       faults.push({ path: `${path}.secret`, message: literalMessage })
     }
   })
-  for (const path of REDIS_SECRETS) if (literals.has(path)) faults.push({ path, message: literalMessage })
+  for (const path of [...REDIS_SECRETS, ...databaseSecrets(settings)])
+    if (literals.has(path)) faults.push({ path, message: literalMessage })
   const { smtpUrl } = settings.mail
   if (smtpUrl === null) {
     const message = `is required ${ELSEWHERE}: without it letters are kept on a page that anyone can read; give smtps://host`
@@ -58,6 +60,7 @@ export function warningsOf(settings: Settings): Fault[] {
   const local = isLocal(settings)
   return [
     ...everywhere(settings),
+    ...databaseWarnings(settings),
     ...redisWarnings(settings),
     ...(local ? localWarnings(settings) : publicWarnings(settings)),
     // Demonstration records never meet a verifier that someone relies on.

@@ -7,6 +7,7 @@
  * Hands to: derive.ts (URLs and secrets), check.ts (rules between options).
  */
 import { z } from 'zod'
+import { database } from './database-schema.ts'
 import { plan } from './plan-schema.ts'
 import { redis } from './redis-schema.ts'
 import { baseUrlFault } from './urls.ts'
@@ -30,17 +31,7 @@ export const configSchema = z
       .max(100)
       .default([])
       .describe('Address blocks of the proxies whose X-Forwarded-For is believed.'),
-    database: section(
-      {
-        url: z
-          .string()
-          .regex(/^sqlite:(:memory:|[^:?#]+)$/)
-          .meta({ title: 'sqlite: and the path of a file, or sqlite::memory:' })
-          .default('sqlite:data/latchkey.db')
-          .describe('The store; a relative path is relative to the working directory.'),
-      },
-      'Where everything is kept.',
-    ).prefault({}),
+    database,
     redis,
     sealingKeys: z
       .array(

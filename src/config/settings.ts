@@ -5,6 +5,7 @@
  */
 
 import type { SealingKey } from '../secrets.ts'
+import type { PoolSettings } from './postgres-url.ts'
 
 /** A sealing key, and where it may be used. */
 export interface ConfiguredKey extends SealingKey {
@@ -18,7 +19,8 @@ export interface Settings {
   listen: { host: string; port: number }
   /** CIDR blocks of the proxies whose X-Forwarded-For is believed. */
   trustedProxies: string[]
-  database: { url: string }
+  /** `password` where it does not stand in the URL; `pool` is PostgreSQL's. */
+  database: { url: string; password: string | null; pool: PoolSettings }
   /** Where short-lived records are kept; null: in the database. */
   redis: RedisSettings | null
   sealingKeys: ConfiguredKey[]

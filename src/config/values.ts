@@ -85,17 +85,19 @@ function isCidr(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
 }
 
+/** Where a secret may be instead of in the file. */
+export const secretPlaces = [
+  z.strictObject({ file: z.string().min(1).describe('A file whose text is the secret; relative to this file.') }),
+  z.strictObject({
+    env: z
+      .string()
+      .regex(/^[A-Za-z_]\w*$/)
+      .describe('An environment variable that holds the secret.'),
+  }),
+] as const
+
 export const secret = z
-  .union([
-    z.string().min(1),
-    z.strictObject({ file: z.string().min(1).describe('A file whose text is the secret; relative to this file.') }),
-    z.strictObject({
-      env: z
-        .string()
-        .regex(/^[A-Za-z_]\w*$/)
-        .describe('An environment variable that holds the secret.'),
-    }),
-  ])
+  .union([z.string().min(1), ...secretPlaces])
   .meta({ title: 'the secret as text, {file: path} or {env: NAME}', examples: ['x'.repeat(32)] })
 export type SecretSource = z.infer<typeof secret>
 

@@ -27,24 +27,15 @@ import {
   ValueNode,
 } from 'kysely'
 import pg from 'pg'
-import { type PostgresPlace, readPostgresUrl } from '../config/postgres-url.ts'
+import { POOL_DEFAULTS, type PoolSettings, type PostgresPlace, readPostgresUrl } from '../config/postgres-url.ts'
 import { InputFaults, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { addressOf, endsConnection, mayRepeat, postgresFault } from './postgres-faults.ts'
 import { rewriting } from './rewriting.ts'
 import { storable } from './storable.ts'
 
-/** How many connections there are, and how long anything may take. */
-export interface PoolOptions {
-  /** Connections at most, of this process. */
-  size: number
-  /** Seconds to wait for a connection, be it a new one or another's. */
-  waitSeconds: number
-  /** Seconds that a statement may take, its waiting for locks included; null: as long as it likes. */
-  statementSeconds: number | null
-}
-
-export const DEFAULT_POOL: PoolOptions = { size: 10, waitSeconds: 2, statementSeconds: 2 }
+/** As settings have it; without a number of `statementSeconds` a statement may take as long as it likes. */
+export type PoolOptions = Omit<PoolSettings, 'statementSeconds'> & { statementSeconds: number | null }
 
 /** How much longer than the server's own limit we wait for its word: then it does not answer at all. */
 const SILENCE_MS = 500
@@ -67,7 +58,7 @@ export function createPostgresDialect(options: {
   const place = readPostgresUrl(options.url)
   if ('fault' in place) throw new InputFaults([{ path: 'database.url', message: place.fault }])
   const config = clientConfig({ ...place, password: options.password ?? place.password })
-  const pool = { ...DEFAULT_POOL, ...options.pool }
+  const pool = { ...POOL_DEFAULTS, ...options.pool }
   return {
     createDriver: () => new PooledDriver(place, createPool(place, config, pool, options.log)),
     createAdapter: () => new PostgresAdapter(),

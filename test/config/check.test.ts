@@ -19,7 +19,7 @@ describe('options by themselves', () => {
     ['trustedProxies', ['10.0.0.0/33'], /^trustedProxies\.0: must be an IP address or a block/],
     ['trustedProxies', ['proxy.example.org'], /^trustedProxies\.0: must be an IP address or a block/],
     ['trustedProxies', '10.0.0.0/8', /^trustedProxies: must be a list/],
-    ['database.url', 'postgres://db/x', /^database\.url: must be sqlite: and the path of a file/],
+    ['database.url', 'mysql://db/x', /^database\.url: must be sqlite: and the path of a file/],
     ['sealingKeys', [], /^sealingKeys: must be a list of at least 1/],
     ['sealingKeys', undefined, /^sealingKeys: is required: a list of at least 1/],
     ['log.level', 'verbose', /^log\.level: must be one of trace, debug, info, warn, error$/],

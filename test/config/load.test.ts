@@ -106,7 +106,7 @@ describe('environment variables', () => {
       audit: { node: 'node-7', stream: '/tmp/audit.jsonl' },
       mail: { from: 'a@example.org', smtpUrl: 'smtp://localhost:2525' },
     })
-    expect(VARIABLES).toHaveLength(11)
+    expect(VARIABLES).toHaveLength(12)
   })
 
   it('move the public URL with PORT, unless it is set', () => {
