@@ -136,12 +136,6 @@ export const surroundEngine = (deps: {
     await next()
     const { oidc } = ctx
     if (oidc?.route !== 'introspection' && oidc?.route !== 'revocation') return
-    if (oidc.route === 'introspection' && oidc.client?.clientAuthMethod === 'none') {
-      // Whoever proves nothing learns nothing of any token (RFC 7662 §2.1); discovery does not offer it either.
-      ctx.status = 401
-      ctx.body = { error: 'invalid_client', error_description: 'client authentication is required here' }
-      return
-    }
     const presented = String(oidc.params?.token ?? '')
     if (bodyOf(ctx).error === 'unsupported_token_type' && oidc.client) {
       ctx.status = 200

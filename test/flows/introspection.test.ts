@@ -93,13 +93,22 @@ describe('who may ask (R10)', () => {
     ['an unknown client', basic('nobody', 'x'), {}, 401, 'invalid_client'],
     ['a wrong secret', basic('demo-resource-server', 'x'), {}, 401, 'invalid_client'],
     ['a resource server without its secret', {}, { client_id: 'demo-resource-server' }, 401, 'invalid_client'],
-    ['a public app, which proves nothing', {}, { client_id: 'demo-public' }, 401, 'invalid_client'],
     ['a bearer token', { authorization: 'Bearer abc' }, {}, 400, 'invalid_request'],
   ])('%s is refused', async (_who, headers, more, status, error) => {
     const { access_token } = await obtainTokens(app())
     const answer = await introspect(access_token, headers as Record<string, string>, more)
     expect(answer.status).toBe(status)
     expect(answer.body).toEqual({ error, error_description: expect.any(String) })
+  })
+
+  it('a public app learns of its own tokens, and of nobody else’s (R10)', async () => {
+    const asPublic = { client_id: 'demo-public' }
+    const own = await obtainTokens(app())
+    expect((await introspect(own.access_token, {}, asPublic)).body).toMatchObject({ active: true, patient: 'maria' })
+    expect((await introspect(own.refresh_token, {}, asPublic)).body).toMatchObject({ active: true, patient: 'maria' })
+    const other = await obtainTokens(confidentialApp(server.url))
+    expect((await introspect(other.access_token, {}, asPublic)).body).toEqual(inactive)
+    expect((await introspect(other.refresh_token, {}, asPublic)).body).toEqual(inactive)
   })
 
   it('the resource server of one plan learns nothing of another plan', async () => {
