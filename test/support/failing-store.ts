@@ -18,6 +18,7 @@ export type FailOn = boolean | ((step: Step) => boolean)
 export function failingStore() {
   let failOn: FailOn = false
   let failures = 0
+  const watchers: ((failing: boolean) => void)[] = []
 
   return {
     wrapDialect: (dialect: Dialect): Dialect =>
@@ -31,6 +32,11 @@ export function failingStore() {
       }),
     fail(on: FailOn) {
       failOn = on
+      for (const watcher of watchers) watcher(on !== false)
+    },
+    /** For a store that is no dialect: calls back when it is to fail, and when it is to be well again. */
+    watch(watcher: (failing: boolean) => void) {
+      watchers.push(watcher)
     },
     /** How many steps have failed so far. */
     failures: () => failures,

@@ -24,7 +24,9 @@ const redis: Program = {
   package: 'redis-server',
   paths: ['/usr/bin/redis-server', '/usr/local/bin/redis-server'],
 }
-const programs = [browser, postgres, redis]
+/** Makes the certificates that TLS is tested with. */
+const tls: Program = { name: 'OpenSSL', package: 'openssl', paths: ['/usr/bin/openssl', '/usr/local/bin/openssl'] }
+const programs = [browser, postgres, redis, tls]
 
 const found = ({ paths }: Program): string | undefined => paths.find((path) => existsSync(path))
 
@@ -36,6 +38,9 @@ export const initdb: string | undefined = found(postgres)
 
 /** The program of Redis, with `redis-cli` on the PATH; or undefined. */
 export const redisServer: string | undefined = found(redis)
+
+/** OpenSSL's program, or undefined. */
+export const openssl: string | undefined = found(tls)
 
 const missing = (): Program[] => programs.filter((program) => !found(program))
 

@@ -320,7 +320,7 @@ export function shortLivedConformance(name: string, open: OpenBackend): void {
     describe('faults (R43)', () => {
       it('are Unavailable in every operation, and what was presented works afterwards', async () => {
         const failing = failingStore()
-        const broken = await connect({ issuer: 'prairie/broken', wrapDialect: failing.wrapDialect })
+        const broken = await connect({ issuer: 'prairie/broken', failing })
         await broken.set('code', 'k', 1, START + 1000)
         failing.fail(true)
         const operations = [
