@@ -6,7 +6,7 @@ import type { Fault } from '../errors.ts'
 import type { Environment, Settings } from './settings.ts'
 import { pathOf } from './urls.ts'
 
-/** First segments of the server's own pages below `publicUrl`; no plan has such a name. */
+/** First segments of the server's own pages; no plan has such a name. */
 export const RESERVED_NAMES: readonly string[] = [
   'portal',
   'staff',
@@ -122,7 +122,7 @@ function overlapMessage(claim: Claim, other: Claim): string {
 function ownPageMessage(claim: Claim, publicUrl: string): string | null {
   const issuer = pathOf(claim.environment.issuer)
   const pages = [
-    ...(claim.host === new URL(publicUrl).host ? RESERVED_NAMES.map((name) => `${pathOf(publicUrl)}/${name}`) : []),
+    ...(claim.host === new URL(publicUrl).host ? RESERVED_NAMES.map((name) => `/${name}`) : []),
     '/.well-known',
     ...(claim.role === 'issuer' ? [] : ISSUER_PAGES.map((name) => `${issuer}/${name}`)),
   ]

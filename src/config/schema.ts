@@ -10,13 +10,13 @@ import { z } from 'zod'
 import { database } from './database-schema.ts'
 import { plan } from './plan-schema.ts'
 import { redis } from './redis-schema.ts'
-import { baseUrlFault } from './urls.ts'
+import { publicUrlFault } from './urls.ts'
 import { cidr, named, ruled, secret, section, slug, words } from './values.ts'
 
 /** The whole file. */
 export const configSchema = z
   .strictObject({
-    publicUrl: ruled(baseUrlFault, 'an https address, host and optional path', 'https://login.example.org')
+    publicUrl: ruled(publicUrlFault, 'an https address without a path', 'https://login.example.org')
       .optional()
       .describe('Where people and apps reach the server; default http://localhost:{port}.'),
     listen: section(

@@ -11,7 +11,7 @@ export function isLoopback(url: string): boolean {
 const UNPRINTABLE = /[\s\p{Cc}\\]/u
 
 /**
- * What is wrong with a base address (`publicUrl`, an issuer, a FHIR base), or null. It is compared byte for byte by
+ * What is wrong with a base address (an issuer, a FHIR base, and with a rule of its own `publicUrl`), or null. It is compared byte for byte by
  * clients (RFC 8414 section 2, RFC 9207), so it has one spelling only: lower-case host, no default port, no trailing slash.
  */
 export function baseUrlFault(text: string): string | null {
@@ -28,6 +28,16 @@ export function baseUrlFault(text: string): string | null {
   }
   const canonical = url.href.replace(/\/$/, '')
   return text === canonical ? null : `must be written in its one canonical spelling, ${canonical}`
+}
+
+/**
+ * What is wrong with `publicUrl`, or null. It has no path: pages, their style sheets and the probes are at the root of a
+ * host, and issuers are told apart by paths of their own.
+ */
+export function publicUrlFault(text: string): string | null {
+  const fault = baseUrlFault(text)
+  if (fault !== null) return fault
+  return new URL(text).pathname === '/' ? null : 'must have no path: give each issuer its path with its option url'
 }
 
 /** What is wrong with a path on a host (`/v5/oauth/token`), or null: segments of unreserved characters, as RFC 3986 names them. */

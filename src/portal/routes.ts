@@ -6,9 +6,8 @@ import { homePage } from './home.ts'
 
 /** The first page, at the root of `publicUrl`. */
 export const portalRoutes = (deps: { settings: Settings; views: Views; demoUrl: string | null }): Middleware => {
-  const { pathname } = new URL(deps.settings.publicUrl)
   return async (ctx, next) => {
-    if (ctx.path !== pathname || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
+    if (ctx.path !== '/' || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
     deps.views.renderPage(ctx, 'home', homePage(deps.settings, deps.demoUrl))
   }
 }

@@ -13,6 +13,7 @@ function faultsWith(path: string, value: unknown): string[] {
 describe('options by themselves', () => {
   it.each([
     ['publicUrl', 'http://login.example.org', /^publicUrl: must be https/],
+    ['publicUrl', 'https://login.example.org/auth', /^publicUrl: must have no path/],
     ['publicUrl', 7, /^publicUrl: must be an https address/],
     ['listen.port', '3000', /^listen\.port: must be a whole number from 1 to 65535/],
     ['listen.host', '', /^listen\.host: must be text/],

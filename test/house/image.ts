@@ -34,7 +34,10 @@ for (const line of instructions) {
   if (verb === 'COPY' && !words[0]?.startsWith('--from'))
     for (const source of words.slice(0, -1)) copy(source, words.at(-1) === './' ? source : (words.at(-1) ?? source))
   if (verb === 'RUN' && words.join(' ').startsWith('npm ci'))
-    execFileSync('npm', [...words.slice(1), '--no-audit', '--no-fund', '--loglevel=error'], { cwd: image, stdio: 'inherit' })
+    execFileSync('npm', [...words.slice(1), '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: image,
+      stdio: 'inherit',
+    })
 }
 
 const developmentOnly = ['fhirclient', 'vitest', 'playwright-core', 'typescript', 'node']
@@ -49,13 +52,22 @@ writeFileSync(config, readFileSync(join(root, 'test/house/image.yaml'), 'utf8').
 const command = JSON.parse(instructions.findLast((line) => line.startsWith('CMD '))?.slice(4) ?? '[]') as string[]
 const child = spawn(process.execPath, command.slice(1), {
   cwd: image,
-  env: { PATH: process.env.PATH, NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), LATCHKEY_CONFIG: config },
+  env: {
+    PATH: process.env.PATH,
+    NODE_ENV: 'production',
+    HOST: '127.0.0.1',
+    PORT: String(port),
+    LATCHKEY_CONFIG: config,
+  },
   stdio: ['ignore', 'inherit', 'inherit'],
 })
 
 const answersWithin = async (seconds: number): Promise<boolean> => {
   for (let tries = 0; tries < seconds * 5 && child.exitCode === null; tries += 1) {
-    const well = await fetch(`http://127.0.0.1:${port}/healthz`).then(({ ok }) => ok, () => false)
+    const well = await fetch(`http://127.0.0.1:${port}/healthz`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
     if (well) return true
     await wait(200)
   }
@@ -67,7 +79,9 @@ try {
   child.kill('SIGTERM')
   const [code] = await new Promise<[number | null]>((resolve) => child.once('exit', (status) => resolve([status])))
   if (code !== 0) throw new Error(`SIGTERM ended the server with ${code}`)
-  console.log(`image: ${readdirSync(join(image, 'node_modules')).length} package folders, starts, answers, stops on SIGTERM`)
+  console.log(
+    `image: ${readdirSync(join(image, 'node_modules')).length} package folders, starts, answers, stops on SIGTERM`,
+  )
 } finally {
   child.kill('SIGKILL')
   rmSync(image, { recursive: true, force: true })

@@ -39,7 +39,10 @@ const testsOf = (requirement: number): string => {
   if (byFile.size === 0) return 'No test yet.'
   return [...byFile]
     .sort(([a], [b]) => a.localeCompare(b))
-    .map(([path, names]) => `- \`${path}\` (${names.length})\n${names.map((name) => `  - ${name.replaceAll(/([<>*_`])/g, '\\$1')}`).join('\n')}`)
+    .map(
+      ([path, names]) =>
+        `- \`${path}\` (${names.length})\n${names.map((name) => `  - ${name.replaceAll(/([<>*_`])/g, '\\$1')}`).join('\n')}`,
+    )
     .join('\n')
 }
 
