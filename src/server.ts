@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { join } from 'node:path'
 import type Koa from 'koa'
-import type { Dialect } from 'kysely'
+import { type Dialect, sql } from 'kysely'
 import { createPasswords } from './accounts/password.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
@@ -22,7 +22,7 @@ import { createDirectory } from './members/directory.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { mountIssuers } from './oidc/routes.ts'
-import { createHealth } from './ops/health.ts'
+import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
 import { portalRoutes } from './portal/routes.ts'
@@ -35,8 +35,10 @@ import { sandboxRoutes } from './sandbox/routes.ts'
 import { createMac, createSealer, newId } from './secrets.ts'
 import { openDatabase } from './storage/database.ts'
 import { createJobs } from './storage/jobs.ts'
+import { openRedis } from './storage/redis.ts'
 import { lockServer } from './storage/server-lock.ts'
 import type { ShortLived } from './storage/short-lived.ts'
+import { createRedisShortLived } from './storage/short-lived-redis.ts'
 import { createSqlShortLived } from './storage/short-lived-sql.ts'
 import { addSweep } from './storage/sweep.ts'
 import { createApp } from './web/app.ts'
@@ -75,6 +77,7 @@ const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number,
 
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
+  const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
   const database = await openDatabase({ ...settings.database, log, ...(wrapDialect ? { wrapDialect } : {}) })
   const audit = createAudit({ node: settings.audit.node, now, streamFile: settings.audit.stream, log })
@@ -95,9 +98,11 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
 
   const shortLived = new Map<string, ShortLived>()
   const shortLivedOf = (issuer: string): ShortLived => {
-    const known = shortLived.get(issuer) ?? createSqlShortLived({ database, issuer, now })
-    shortLived.set(issuer, known)
-    return known
+    const known = shortLived.get(issuer)
+    if (known) return known
+    const made = redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database, issuer, now })
+    shortLived.set(issuer, made)
+    return made
   }
   const signIn = createSignIn({
     database,
@@ -124,7 +129,9 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
     ),
   )
 
-  const health = createHealth({ database, log })
+  const probes: Probe[] = [{ name: 'the database', check: () => sql`select 1`.execute(database.db) }]
+  if (redis) probes.push({ name: 'Redis', check: redis.check })
+  const health = createHealth({ probes, log })
   const sandboxes = environments.filter(({ sandbox }) => sandbox)
   const demonstrated = sandboxes.find((environment) => findDemoApi(environment) !== undefined)
 
@@ -204,6 +211,7 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
       await jobs.stop()
       mail.close()
       audit.close()
+      await redis?.close()
       await database.close()
       lock.release()
     },
