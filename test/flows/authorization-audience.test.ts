@@ -1,6 +1,14 @@
 /** `aud`, `resource` and `scope` of an authorization request (R6, R7), and POST (R1). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { authorizationUrl, demoApp, exchange, obtainTokens, pkce, walkToConsent } from '../support/authorize.ts'
+import {
+  authorizationUrl,
+  demoApp,
+  exchange,
+  obtainTokens,
+  pkce,
+  summitApp,
+  walkToConsent,
+} from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 import { claimsOf } from '../support/wire.ts'
@@ -21,13 +29,7 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 const app = () => demoApp(server.url)
-const summit = () => ({
-  ...demoApp(server.url, 'summit-demo'),
-  issuer: `${server.url}/v5/summit`,
-  fhirBase: `${server.url}/v5/summit/fhir`,
-  authorize: `${server.url}/v5/oauth/authorize`,
-  token: `${server.url}/v5/oauth/token`,
-})
+const summit = () => summitApp(server.url)
 
 const refusal = async (params: Record<string, string | null>, of = app()): Promise<URLSearchParams> => {
   const response = await new Visitor().send(authorizationUrl(of, challenge, params))

@@ -1,6 +1,6 @@
 /** Introspection (R10, R11; RFC 7662, SMART "Token Introspection"). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { confidentialApp, demoApp, obtainTokens, refresh } from '../support/authorize.ts'
+import { confidentialApp, demoApp, obtainTokens, refresh, summitApp } from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { basic, claimsOf, confidential, post, resourceServer } from '../support/wire.ts'
 
@@ -13,13 +13,7 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 const app = () => demoApp(server.url)
-const summit = () => ({
-  ...demoApp(server.url, 'summit-demo'),
-  issuer: `${server.url}/v5/summit`,
-  fhirBase: `${server.url}/v5/summit/fhir`,
-  authorize: `${server.url}/v5/oauth/authorize`,
-  token: `${server.url}/v5/oauth/token`,
-})
+const summit = () => summitApp(server.url)
 
 const introspect = async (token: string, headers: Record<string, string> = resourceServer, more = {}) => {
   const answer = await post(`${server.url}/prairie/sandbox/introspect`, { token, ...more }, headers)

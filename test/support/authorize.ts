@@ -29,6 +29,15 @@ export const demoApp = (url: string, clientId = 'demo-public', secret?: string):
 
 export const confidentialApp = (url: string): App => demoApp(url, 'demo-confidential', 'demo-confidential-secret')
 
+/** The app at the plan that moved in: its issuer has a path of its own, and its endpoints others (R41). */
+export const summitApp = (url: string): App => ({
+  ...demoApp(url, 'summit-demo'),
+  issuer: `${url}/v5/summit`,
+  fhirBase: `${url}/v5/summit/fhir`,
+  authorize: `${url}/v5/oauth/authorize`,
+  token: `${url}/v5/oauth/token`,
+})
+
 export const pkce = () => {
   const verifier = randomBytes(32).toString('base64url')
   return { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') }
