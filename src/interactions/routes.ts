@@ -14,7 +14,7 @@ import { basePath, type InteractionDeps, readAction, receiveVisit, type Visit } 
 /** The routes of one issuer's pages. */
 export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   const base = basePath(deps.environment)
-  const router = new Router({ prefix: base })
+  const router = new Router({ prefix: base, sensitive: true, strict: true })
   const onVisit =
     (handle: (visit: Visit) => Promise<void> | void) =>
     (ctx: Context & { params: Record<string, string> }): Promise<void> =>
@@ -104,5 +104,7 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     deps.views.renderPage(ctx, 'members/signed-out', {})
   })
 
-  return router.routes() as Middleware
+  const routes = router.routes() as Middleware
+  // A router knows paths only, and an issuer on another host may have the same ones.
+  return (ctx, next) => (ctx.state.environment?.id === deps.environment.id ? routes(ctx, next) : next())
 }

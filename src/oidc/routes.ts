@@ -42,6 +42,9 @@ const methods: Record<string, string[]> = {
 /** RFC 6749 §3.3. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
+/** The engine's name for one step of an authorization. */
+const stepId = /^[\w-]{1,100}$/
+
 /** A name that the engine does not know, and so refuses by a redirect with a query. */
 const unknownName = 'unsupported'
 
@@ -67,7 +70,7 @@ const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
 /** An error that must not redirect, in words for the page (R12). */
 const localError = (error: Error & { error?: string; error_description?: string }, status: number): LatchkeyError => {
   if (status >= 500) return new LatchkeyError('temporarily_unavailable', 503, { retryAfter: 5, cause: error })
-  if (/session|interaction/.test(error.error_description ?? ''))
+  if (/session|interaction|request has expired/.test(error.error_description ?? ''))
     return new LatchkeyError('authorization_expired', 400, { cause: error })
   const field =
     error.error === 'invalid_client' ? 'client_id' : error.error === 'invalid_redirect_uri' ? 'redirect_uri' : 'request'
@@ -167,7 +170,13 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
     prefixes.push({
       host,
       path: `${base}${engineRoutes.authorization}/`,
-      handle: (ctx, rest) => handOver(ctx, `${engineRoutes.authorization}/${rest}`),
+      handle: async (ctx, rest) => {
+        // Exactly that: with nothing after the slash the engine would see its authorization endpoint, past all that is
+        // done to a request on its way there; and a query would tell it where to send errors to.
+        if (!stepId.test(rest)) throw new LatchkeyError('not_found', 404)
+        if (ctx.method !== 'GET') refuseMethod(ctx, ['GET'])
+        return handOver(ctx, `${engineRoutes.authorization}/${rest}`, '')
+      },
     })
   }
 

@@ -69,6 +69,8 @@ export function createApp({
     const host = hosts.find(ctx.req.headers.host)
     const https = (host ?? hosts.main).https
     ctx.req.headers['x-forwarded-proto'] = https ? 'https' : 'http'
+    // One spelling of each address from here on. A probe may say anything, so it is not asked.
+    ctx.req.headers.host = (host ?? hosts.main).name
     ctx.set(securityHeaders({ https }))
     await errors.middleware(ctx, async () => {
       if (!host && !PROBES.has(path)) throw errors.wrongHost()
