@@ -91,11 +91,14 @@ export const createAuthorizations = (deps: {
     }
   }
 
-  /** Ends the session that the browser has, so that the next sign-in begins a new one (ASVS 7.2.4). */
-  const forgetSession = async (interaction: Interaction): Promise<void> => {
-    if (!interaction.session) return
-    const session = await provider.Session.findByUid(interaction.session.uid)
-    await session?.destroy()
+  /**
+   * Ends the session that the browser has as somebody else, so that this sign-in begins a new one (ASVS 7.2.4). It may have
+   * begun in another window, after this authorization.
+   */
+  const forgetOthers = async ({ req, res }: Exchange, interaction: Interaction, subject: string): Promise<void> => {
+    const session = await provider.Session.get(provider.createContext(req, res))
+    if (session.accountId && session.accountId !== subject) await session.destroy()
+    if (!interaction.session || interaction.session.accountId === subject) return
     interaction.session = undefined
     await interaction.save(secondsLeft(interaction))
   }
@@ -103,7 +106,7 @@ export const createAuthorizations = (deps: {
   /** The member has signed in. Returns where the browser goes on. */
   const signedIn = async (exchange: Exchange, uid: string, subject: string): Promise<string> => {
     const interaction = await interactionOf(exchange, uid)
-    if (interaction.session && interaction.session.accountId !== subject) await forgetSession(interaction)
+    await forgetOthers(exchange, interaction, subject)
     return provider.interactionResult(
       exchange.req,
       exchange.res,

@@ -43,6 +43,17 @@ describe('a session', () => {
     expect(isSignIn(await ask(planted)), 'the planted id is not signed in').toBe(true)
   })
 
+  it('of two members in two windows of one browser the last to sign in stays (ASVS 7.2.4)', async () => {
+    const visitor = new Visitor()
+    const [one, two] = [await ask(visitor), await ask(visitor)]
+    const davids = await visitor.submit(two, '/sign-in', { username: 'david', password })
+    const marias = await visitor.submit(one, '/sign-in', { username: 'maria', password })
+    expect(isConsent(marias)).toBe(true)
+    expect((await visitor.open(`${server.url}/prairie/sandbox/sign-out`)).html).toContain('Maria Alvarez')
+    expect((await visitor.open(davids.url)).status, 'nobody goes on as David').toBe(400)
+    expect((await redeem(await visitor.submit(marias, '/consent'))).body.patient).toBe('maria')
+  })
+
   it('a planted id that we did not make is not taken over', async () => {
     const visitor = new Visitor()
     visitor.cookies.set('lk_session.prairie.sandbox /', { value: 'planted', path: '/' })
