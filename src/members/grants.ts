@@ -53,7 +53,7 @@ export function standingOf(row: StandingColumns, now: number): GrantStanding {
 }
 
 /**
- * 1 where the member of the grant still owns the record, or acts for the patient under a delegation in force that began
+ * 1 where the member of the grant is not locked, and still owns the record or acts for the patient under a delegation in force that began
  * before the grant: a later delegation does not revive what was shared under one that ended (R34).
  */
 function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
@@ -72,9 +72,15 @@ function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: nu
     .whereRef('d.starts_at', '<=', 'g.created_at')
     .where('d.starts_at', '<=', now)
     .where((either) => either.or([either('d.ends_at', 'is', null), either('d.ends_at', '>', now)]))
+  const active = eb
+    .selectFrom('members as a')
+    .select('a.id')
+    .whereRef('a.id', '=', 'g.member_id')
+    .whereRef('a.issuer', '=', 'g.issuer')
+    .where('a.status', '=', 'active')
   return eb
     .case()
-    .when(eb.or([eb.exists(owns), eb.exists(acts)]))
+    .when(eb.and([eb.exists(active), eb.or([eb.exists(owns), eb.exists(acts)])]))
     .then(1)
     .else(0)
     .end()

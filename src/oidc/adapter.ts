@@ -107,7 +107,9 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
     ...records,
     find: async (id) => {
       const payload = await records.find(id)
-      if (payload?.consumed) stateOf(Provider.ctx?.req).refusal = 'code_reused'
+      // As with refresh tokens: told to the client that it was issued to, and to no other (R9).
+      if (payload?.consumed && payload.clientId === Provider.ctx?.oidc?.client?.clientId)
+        stateOf(Provider.ctx?.req).refusal = 'code_reused'
       return payload
     },
     consume: async (id) => {

@@ -75,6 +75,8 @@ export const createIntrospection = (deps: {
   /** May this client learn of a token of that grant? The token's own client, or a resource server of its API (R10). */
   const mayIntrospect = async (asking: string, grant: GrantContext): Promise<boolean> => {
     if (asking === grant.row.client_id) return true
+    // An app that is suspended holds no token that counts.
+    if (!(await clients.find(grant.row.client_id))) return false
     const client = await clients.find(asking)
     return client?.kind === 'resource-server' && client.apis.includes(grant.api)
   }

@@ -1,5 +1,7 @@
 /** Introspection (R10, R11; RFC 7662, SMART "Token Introspection"). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLog } from '../../src/log.ts'
+import { openDatabase } from '../../src/storage/database.ts'
 import { confidentialApp, demoApp, obtainTokens, refresh, summitApp } from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { basic, claimsOf, confidential, post, resourceServer } from '../support/wire.ts'
@@ -115,6 +117,47 @@ describe('who may ask (R10)', () => {
 })
 
 describe('what is not active', () => {
+  /** Does something while a row says otherwise than it should. */
+  const during = async (table: 'members' | 'credentials', status: string, work: () => Promise<void>): Promise<void> => {
+    const { db, close } = await openDatabase({ url: server.settings.database.url, log: createLog({ level: 'silent' }) })
+    const set = (to: string) =>
+      table === 'members'
+        ? db
+            .updateTable(table)
+            .set({ status: to as 'active' })
+            .where('username', '=', 'maria')
+            .execute()
+        : db
+            .updateTable(table)
+            .set({ status: to as 'active' })
+            .where('client_id', '=', 'demo-public')
+            .execute()
+    try {
+      await set(status)
+      await work()
+    } finally {
+      await set('active')
+      await close()
+    }
+  }
+
+  it.each([
+    ['a locked member', 'members', 'locked'],
+    ['a suspended app', 'credentials', 'suspended'],
+  ] as const)('tokens of %s, at once and for as long', async (_whose, table, status) => {
+    const { access_token, refresh_token } = await obtainTokens(app())
+    const userinfo = () =>
+      fetch(`${app().issuer}/userinfo`, { headers: { authorization: `Bearer ${access_token}` } }).then((r) => r.status)
+    await during(table, status, async () => {
+      expect((await introspect(access_token)).body).toEqual(inactive)
+      expect((await introspect(refresh_token)).body).toEqual(inactive)
+      expect(await userinfo()).toBe(401)
+      expect((await refresh(app(), refresh_token)).body.error).toMatch(/^invalid_(grant|client)$/)
+    })
+    expect(await active(access_token)).toBe(true)
+    expect((await refresh(app(), refresh_token)).status).toBe(200)
+  })
+
   const changed = (token: string, claims: object): string => {
     const [header, , signature] = token.split('.')
     const payload = Buffer.from(JSON.stringify({ ...claimsOf(token), ...claims })).toString('base64url')

@@ -151,6 +151,15 @@ describe('a code is used once, and soon', () => {
     expect(after.body.error_subcode).toBe('code_reused')
   })
 
+  it('used again by another client, it ends nothing, and that client learns nothing of it (R9)', async () => {
+    const code = await newCode()
+    const first = await exchange(app(), code, verifier)
+    const stolen = await exchange(confidentialApp(server.url), code, verifier)
+    expectError(stolen, 'invalid_grant')
+    expect(stolen.body).not.toHaveProperty('error_subcode')
+    expect((await refresh(app(), first.body.refresh_token)).status).toBe(200)
+  })
+
   it('of 100 redemptions at once exactly one succeeds', async () => {
     const code = await newCode()
     const answers = await Promise.all(Array.from({ length: 100 }, () => exchange(app(), code, verifier)))

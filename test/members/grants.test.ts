@@ -43,6 +43,14 @@ describe('the standing of a grant', () => {
     expect(await status(grantId)).toEqual({ ended: 'authority_ended' })
   })
 
+  it('is not live while the member is locked, and is again afterwards', async () => {
+    const { grantId } = await world.share(maria, hers)
+    await world.db.updateTable('members').set({ status: 'locked' }).where('id', '=', maria).execute()
+    expect(await status(grantId)).toEqual({ ended: 'authority_ended' })
+    await world.db.updateTable('members').set({ status: 'active' }).where('id', '=', maria).execute()
+    expect(await status(grantId)).toBe('live')
+  })
+
   it('is live while the delegation is in force, to the millisecond (R34)', async () => {
     const lucy = await world.patient('lucy')
     await world.actsFor(maria, lucy, { ends_at: world.clock.now + DAY })
