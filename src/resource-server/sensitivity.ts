@@ -1,6 +1,6 @@
 import type { FhirResource } from './resource.ts'
 
-/** A security label (`meta.security`) that makes a resource sensitive. */
+/** A security label that makes a resource sensitive. */
 export interface SensitiveLabel {
   system: string
   code: string
@@ -8,6 +8,14 @@ export interface SensitiveLabel {
 
 const actCode = 'http://terminology.hl7.org/CodeSystem/v3-ActCode'
 const confidentiality = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
+
+/** Older names of the two systems, which converted records still carry (FHIR STU3, and the OIDs of C-CDA). */
+const olderNames = new Map<unknown, string>([
+  ['http://hl7.org/fhir/v3/ActCode', actCode],
+  ['urn:oid:2.16.840.1.113883.5.4', actCode],
+  ['http://hl7.org/fhir/v3/Confidentiality', confidentiality],
+  ['urn:oid:2.16.840.1.113883.5.25', confidentiality],
+])
 
 const policies = `ETH ETHUD OPIOIDUD SUD PSY PSYTHPN MH BH COGN EMOTDIS SEX STD HIV PREGNANT GDIS SCA SDV DV VIO MST`
 
@@ -27,15 +35,33 @@ export function sensitiveCodes(
   resource: FhirResource,
   sensitive: readonly SensitiveLabel[] = sensitiveLabels,
 ): string[] {
-  const codes = securityOf(resource).flatMap(({ system, code }) => {
-    const label = sensitive.find((one) => one.code === code && (system === undefined || one.system === system))
+  const codes = labelsOf(resource).flatMap(({ system, code }) => {
+    const named = typeof system === 'string' && system !== '' ? (olderNames.get(system) ?? system) : undefined
+    const label = sensitive.find((one) => one.code === code && (named === undefined || one.system === named))
     return label ? [label.code] : []
   })
   return [...new Set(codes)]
 }
 
-function securityOf(resource: FhirResource): { system?: unknown; code?: unknown }[] {
-  const meta: unknown = 'meta' in resource ? resource.meta : undefined
-  const security: unknown = typeof meta === 'object' && meta !== null && 'security' in meta ? meta.security : undefined
-  return Array.isArray(security) ? security.filter((label) => typeof label === 'object' && label !== null) : []
+interface Label {
+  system?: unknown
+  code?: unknown
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value])
+
+/**
+ * Wherever a label stands: `meta.security`; what a DocumentReference says of its document (`securityLabel`) and a Composition
+ * of itself (`confidentiality`); and the same of contained resources, which go out with the one around them.
+ */
+function labelsOf(resource: unknown): Label[] {
+  if (!isObject(resource)) return []
+  const { meta, securityLabel, confidentiality: ofComposition, contained } = resource
+  const codings = listOf(securityLabel).flatMap((concept) => (isObject(concept) ? listOf(concept.coding) : []))
+  return [
+    ...[...listOf(isObject(meta) ? meta.security : undefined), ...codings].filter(isObject),
+    ...listOf(ofComposition).map((code) => ({ system: confidentiality, code })),
+    ...listOf(contained).flatMap(labelsOf),
+  ]
 }

@@ -187,6 +187,31 @@ describe('sensitive labels (R25)', () => {
     expect(reason(labelled(label))).toBe('allowed')
   })
 
+  it.each([
+    ['its name in STU3', labelled({ system: 'http://hl7.org/fhir/v3/Confidentiality', code: 'R' })],
+    ['its OID', labelled({ system: 'urn:oid:2.16.840.1.113883.5.4', code: 'HIV' })],
+    ['an empty name', labelled({ system: '', code: 'HIV' })],
+    ['no name but null', labelled({ system: null, code: 'HIV' })],
+  ])('knows a code system by %s', (_name, resource) => {
+    expect(reason(resource)).toBe('sensitive')
+  })
+
+  it.each([
+    ['of the document that it leads to', { securityLabel: [{ coding: [{ system: confidentiality, code: 'V' }] }] }],
+    ['of a composition', { resourceType: 'Composition', confidentiality: 'R' }],
+    ['of what it contains', { contained: [labelled({ system: actCode, code: 'PSY' })] }],
+    ['of a document contained', { contained: [{ securityLabel: [{ coding: [{ code: 'SUD' }] }] }] }],
+  ])('counts the label %s', (_where, more) => {
+    expect(reason({ resourceType: 'DocumentReference', subject: maria, ...more })).toBe('sensitive')
+  })
+
+  it.each([
+    { securityLabel: [{ coding: [{ system: confidentiality, code: 'N' }] }, null, 'R', { coding: [null, 'R'] }] },
+    { confidentiality: 'N', contained: [null, 'R', { meta: null }] },
+  ])('is not led astray by %j', (more) => {
+    expect(reason({ resourceType: 'DocumentReference', subject: maria, ...more })).toBe('allowed')
+  })
+
   it('needs every label of a resource in the token', () => {
     const resource = labelled({ system: confidentiality, code: 'R' }, { system: actCode, code: 'HIV' })
     const holding = (...sensitivities: string[]) => tokenWith('patient/*.rs', { sensitivities })
