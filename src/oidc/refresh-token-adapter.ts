@@ -100,6 +100,9 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
           .where('id', '=', name.family)
           .forUpdate()
           .executeTakeFirstOrThrow()
+        // Of many redemptions of one code at once the first is answered, whether or not the others have ended the grant
+        // by then: its refresh token is told why when it comes.
+        if (name.generation === 0 && grant.end_reason === 'code_reused') return
         // It may have ended since the engine looked: nothing more comes out of it.
         if (grant.ended_at !== null) throw refuse((grant.end_reason ?? 'expired') as EndReason, 'the grant has ended')
         const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
