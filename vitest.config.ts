@@ -1,11 +1,38 @@
 import { defineConfig } from 'vitest/config'
+import { initdb } from './test/support/machine.ts'
+
+/** Files that are run on PostgreSQL as well: what they test asks the durable store. */
+const onPostgres = [
+  'test/accounts/{sign-in,throttle}.test.ts',
+  'test/audit/audit.test.ts',
+  'test/flows/refresh.test.ts',
+  'test/members/{concurrency,connections,demonstration,directory,endings,grants}.test.ts',
+  'test/oidc/refresh-tokens.test.ts',
+  'test/storage/{jobs,sweep}.test.ts',
+]
+
+const limits = { testTimeout: 30_000, hookTimeout: 60_000 }
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/machine.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
     maxWorkers: 2,
+    projects: [
+      {
+        test: { name: 'tests', include: ['test/**/*.test.ts'], globalSetup: ['test/support/machine.ts'], ...limits },
+      },
+      ...(initdb
+        ? [
+            {
+              test: {
+                name: 'postgres',
+                include: onPostgres,
+                globalSetup: ['test/support/postgres-run.ts'],
+                env: { TEST_ENGINE: 'postgres' },
+                ...limits,
+              },
+            },
+          ]
+        : []),
+    ],
   },
 })

@@ -44,5 +44,3 @@ export const database = section(
   },
   'Where everything is kept.',
 ).prefault({})
-
-export type DatabaseConfig = z.infer<typeof database>

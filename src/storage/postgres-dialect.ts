@@ -1,21 +1,15 @@
 /**
  * PostgreSQL, by `pg`, behind Kysely.
  *
- * Owns: the pool, how a connection is opened and when it is thrown away, which values it takes.
- * Does not own: what an error means (faults.ts, postgres-faults.ts), what a URL says (config/postgres-url.ts).
+ * Owns: the pool, how a connection is opened, and by which server. Does not own: what a connection does
+ * (postgres-connection.ts), what an error means (faults.ts, postgres-faults.ts), what a URL says (config/postgres-url.ts).
  *
- * Kysely's driver is not used, only its compiler. Four things differ on purpose. A connection whose state is not certain
- * (an answer that did not come, a server that goes down or has become a replica, a transaction that could not be ended)
- * is never given to anybody again. The error of a connection in use is heard: `pg` emits it besides rejecting, and without
- * a listener that ends the process. Every transaction is READ COMMITTED whatever the server's default: what is read in
- * order to be changed is locked by the query that reads it. And statements have no names: a prepared `select *` fails when
- * a newer release adds a column under it.
+ * Kysely's driver is not used, only its compiler: see postgres-connection.ts. The error of a connection in use is heard:
+ * `pg` emits it besides rejecting, and without a listener that ends the process.
  */
 import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { setTimeout } from 'node:timers/promises'
 import {
-  type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   type Driver,
@@ -23,16 +17,15 @@ import {
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
-  type QueryResult,
   ValueNode,
 } from 'kysely'
 import pg from 'pg'
 import { POOL_DEFAULTS, type PoolSettings, type PostgresPlace, readPostgresUrl } from '../config/postgres-url.ts'
 import { InputFaults, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { addressOf, endsConnection, mayRepeat, postgresFault } from './postgres-faults.ts'
+import { PooledConnection } from './postgres-connection.ts'
+import { addressOf, postgresFault } from './postgres-faults.ts'
 import { rewriting } from './rewriting.ts'
-import { storable } from './storable.ts'
 
 /** As settings have it; without a number of `statementSeconds` a statement may take as long as it likes. */
 export type PoolOptions = Omit<PoolSettings, 'statementSeconds'> & { statementSeconds: number | null }
@@ -45,8 +38,6 @@ const LOCK_MS = 2_000
 const IDLE_IN_TRANSACTION_MS = 10_000
 /** An idle connection is closed after this time, so that a pool shrinks after a rush. */
 const IDLE_MS = 60_000
-/** How often a statement outside of any transaction is tried. */
-const TRIES = 3
 const OLDEST_VERSION = 13
 
 export function createPostgresDialect(options: {
@@ -170,7 +161,7 @@ class PooledDriver implements Driver {
 
   async acquireConnection(): Promise<PooledConnection> {
     try {
-      return new PooledConnection(await this.#pool.connect(), this.#place)
+      return new PooledConnection(this.#pool, await this.#pool.connect(), this.#place)
     } catch (error) {
       throw postgresFault(error, this.#place, this.#pool.options.max)
     }
@@ -201,74 +192,4 @@ class PooledDriver implements Driver {
 function ours(connection: DatabaseConnection): PooledConnection {
   if (!(connection instanceof PooledConnection)) throw new TypeError('another driver’s connection')
   return connection
-}
-
-/** A connection from when it is taken out of the pool until it is given back. */
-class PooledConnection implements DatabaseConnection {
-  readonly #client: pg.PoolClient
-  readonly #place: PostgresPlace
-  #inTransaction = false
-  #uncertain = false
-
-  constructor(client: pg.PoolClient, place: PostgresPlace) {
-    this.#client = client
-    this.#place = place
-  }
-
-  async executeQuery<R>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const values = storable(parameters)
-    for (let tried = 1; ; tried++) {
-      try {
-        const { command, rowCount, rows } = await this.#ask(text, values)
-        const changes = command === 'INSERT' || command === 'UPDATE' || command === 'DELETE'
-        return { rows: (rows ?? []) as R[], ...(changes ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) }
-      } catch (error) {
-        // One statement by itself was undone whole. In a transaction the whole of it is begun anew: database.ts.
-        if (this.#inTransaction || tried === TRIES || !mayRepeat(error)) throw error
-        await setTimeout(Math.random() * 20 * tried)
-      }
-    }
-  }
-
-  /** A cursor would keep the connection from everybody else for as long as its reader likes. */
-  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
-    throw new TypeError('queries are not streamed; read in pages')
-  }
-
-  async begin(): Promise<void> {
-    await this.#ask('start transaction isolation level read committed')
-    this.#inTransaction = true
-  }
-
-  async commit(): Promise<void> {
-    const { command } = await this.#ask('commit')
-    this.#inTransaction = false
-    if (command === 'ROLLBACK')
-      throw new Unavailable('a statement of the transaction had failed, so it was rolled back')
-  }
-
-  /** A connection that was thrown away takes its transaction along. */
-  async rollback(): Promise<void> {
-    if (this.#uncertain) return
-    try {
-      await this.#ask('rollback')
-      this.#inTransaction = false
-    } catch {
-      this.#uncertain = true
-    }
-  }
-
-  release(): void {
-    this.#client.release(this.#uncertain || this.#inTransaction)
-  }
-
-  async #ask(text: string, values: unknown[] = []): Promise<pg.QueryResult<pg.QueryResultRow>> {
-    if (this.#uncertain) throw new Unavailable(`the connection to PostgreSQL at ${addressOf(this.#place)} was lost`)
-    try {
-      return await this.#client.query(text, values)
-    } catch (error) {
-      if (endsConnection(error)) this.#uncertain = true
-      throw postgresFault(error, this.#place)
-    }
-  }
 }

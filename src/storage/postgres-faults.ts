@@ -128,6 +128,13 @@ export function endsConnection(error: unknown): boolean {
   return /^(08|57P|25P03|25006)/.test(error.code ?? '')
 }
 
+/** Was the connection closed, rather than silent? Then no answer is to come. */
+export function isClosed(error: unknown): boolean {
+  const cause = error instanceof Unavailable ? error.cause : undefined
+  if (cause instanceof pg.DatabaseError) return /^(08|57P)/.test(cause.code ?? '')
+  return cause instanceof Error && (/Connection terminated|not queryable/.test(cause.message) || 'syscall' in cause)
+}
+
 /** Serialization failure and deadlock: PostgreSQL has undone the transaction whole, and trying again may well succeed. */
 export function mayRepeat(error: unknown): boolean {
   const cause = error instanceof Unavailable ? error.cause : undefined

@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AuditEvent, createAudit } from '../../src/audit/audit.ts'
 import { verifyChain } from '../../src/audit/chain.ts'
@@ -7,9 +8,10 @@ import { exportAudit, readAudit } from '../../src/audit/export.ts'
 import { createLog } from '../../src/log.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import type { AuditRow } from '../../src/storage/tables.ts'
+import { openBackend } from '../support/backend.ts'
 import { failingStore } from '../support/failing-store.ts'
 import { inProcesses, startProcess } from '../support/processes.ts'
-import { quiet, sqliteBackend } from '../support/stores.ts'
+import { type Backend, quiet } from '../support/stores.ts'
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = []
@@ -20,7 +22,8 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 const event: AuditEvent = { type: 'token.issued', actor: 'client:demo-public', issuer: 'prairie/sandbox' }
 
 describe('the audit trail (R35)', { timeout: 30_000 }, () => {
-  let backend: Awaited<ReturnType<typeof sqliteBackend>>
+  let backend: Backend
+  let folder: string
   let database: Database
   let time = 1_700_000_000_000
   const now = () => time
@@ -28,7 +31,8 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
 
   beforeEach(async () => {
     store.fail(false)
-    backend = await sqliteBackend()
+    backend = await openBackend()
+    folder = await mkdtemp(join(tmpdir(), 'latchkey-'))
     database = await openDatabase({ url: backend.url, log: quiet, wrapDialect: store.wrapDialect })
     time = 1_700_000_000_000
   })
@@ -36,6 +40,7 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
     store.fail(false)
     await database.close()
     await backend.dispose()
+    await rm(folder, { recursive: true })
   })
 
   const rows = () => all(readAudit(database))
@@ -148,7 +153,7 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
         .map((line) => JSON.parse(line) as AuditRow)
 
     it('has each committed entry as a line, in a folder that it makes, after what was there', async () => {
-      const streamFile = join(dirname(backend.file), 'audit', 'stream.log')
+      const streamFile = join(folder, 'audit', 'stream.log')
       for (let i = 0; i < 2; i++) {
         const audit = createAudit({ node: 'node-1', now, streamFile, log: quiet })
         await database.transaction((trx) => audit.record(trx, event))
@@ -158,7 +163,7 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
     })
 
     it('has no line of what was rolled back or never committed', async () => {
-      const streamFile = join(dirname(backend.file), 'stream.log')
+      const streamFile = join(folder, 'stream.log')
       const audit = createAudit({ node: 'node-1', now, streamFile, log: quiet })
       await database
         .transaction(async (trx) => {

@@ -8,18 +8,21 @@ import { newId, randomToken } from '../../src/secrets.ts'
 import { openDatabase } from '../../src/storage/database.ts'
 import { createJobs } from '../../src/storage/jobs.ts'
 import type { DelegationRow, GrantRow, MemberRow } from '../../src/storage/tables.ts'
+import { engine, openBackend, patient } from '../support/backend.ts'
 import { failingStore } from '../support/failing-store.ts'
 
 export const ISSUER = 'prairie/sandbox'
 export const OTHER_ISSUER = 'summit/sandbox'
 export const DAY = 86_400_000
 
-export async function createWorld(url = 'sqlite::memory:') {
+export async function createWorld(given?: string) {
+  const backend = given === undefined && engine === 'postgres' ? await openBackend() : undefined
+  const url = given ?? backend?.url ?? 'sqlite::memory:'
   const clock = { now: Date.UTC(2026, 0, 15) }
   const now = () => clock.now
   const store = failingStore()
   const log = createLog({ level: 'silent' })
-  const database = await openDatabase({ url, log, wrapDialect: store.wrapDialect })
+  const database = await openDatabase({ url, log, pool: patient, wrapDialect: store.wrapDialect })
   const { db } = database
   const audit = createAudit({ node: 'test', now, log })
   const jobs = createJobs({ database, log, now, holder: 'test' })
@@ -196,7 +199,10 @@ export async function createWorld(url = 'sqlite::memory:') {
       return rows.map((row) => ({ ...row, details: JSON.parse(row.details) as Record<string, unknown> }))
     },
 
-    close: () => database.close(),
+    async close() {
+      await database.close()
+      await backend?.dispose()
+    },
   }
   return world
 }

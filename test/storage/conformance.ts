@@ -8,7 +8,8 @@ import { transactionsConformance } from './conformance/transactions.ts'
 
 export { shortLivedConformance } from './conformance/short-lived.ts'
 
-export function durableConformance(name: string, open: OpenBackend): void {
-  rowsConformance(name, open)
+/** @param openEmpty for a backend whose `open` has tables already */
+export function durableConformance(name: string, open: OpenBackend, openEmpty?: OpenBackend): void {
+  rowsConformance(name, open, openEmpty)
   transactionsConformance(name, open)
 }

@@ -3,14 +3,15 @@ import { createLog } from '../../src/log.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import { createJobs, HopelessJob, type Job, type Jobs } from '../../src/storage/jobs.ts'
 import { MAX_ATTEMPTS, retryDelay } from '../../src/storage/retry.ts'
+import { openBackend } from '../support/backend.ts'
 import { failingStore } from '../support/failing-store.ts'
-import { quiet, sqliteBackend } from '../support/stores.ts'
+import { type Backend, quiet } from '../support/stores.ts'
 
 const START = 1_700_000_000_000
 const nothing = async () => {}
 
 describe('jobs', () => {
-  let backend: Awaited<ReturnType<typeof sqliteBackend>>
+  let backend: Backend
   let database: Database
   let time: number
   const store = failingStore()
@@ -19,7 +20,7 @@ describe('jobs', () => {
   beforeEach(async () => {
     time = START
     store.fail(false)
-    backend = await sqliteBackend()
+    backend = await openBackend()
     database = await openDatabase({ url: backend.url, log: quiet, wrapDialect: store.wrapDialect })
   })
   afterEach(async () => {

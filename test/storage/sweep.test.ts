@@ -1,23 +1,29 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Database } from '../../src/storage/database.ts'
+import { type Database, openDatabase } from '../../src/storage/database.ts'
 import { createJobs } from '../../src/storage/jobs.ts'
 import { createSqlShortLived } from '../../src/storage/short-lived-sql.ts'
 import { addSweep, sweep } from '../../src/storage/sweep.ts'
-import { memoryDatabase, quiet } from '../support/stores.ts'
+import { openBackend } from '../support/backend.ts'
+import { type Backend, quiet } from '../support/stores.ts'
 
 const START = 1_700_000_000_000
 const DAY = 86_400_000
 
 describe('the sweep', () => {
+  let backend: Backend
   let database: Database
   let time: number
   const now = () => time
 
   beforeEach(async () => {
     time = START
-    database = await memoryDatabase()
+    backend = await openBackend()
+    database = await openDatabase({ url: backend.url, log: quiet })
   })
-  afterEach(() => database.close())
+  afterEach(async () => {
+    await database.close()
+    await backend.dispose()
+  })
 
   const letter = (id: string, sent_at: number | null) =>
     database.db

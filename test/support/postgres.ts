@@ -16,23 +16,31 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { openDatabase } from '../../src/storage/database.ts'
 import { initdb } from './machine.ts'
-import { freePort } from './server.ts'
+import { freePort } from './port.ts'
 import { type Backend, quiet } from './stores.ts'
 
-export interface PostgresCluster {
+/** How a cluster is reached, in words that can be handed to another process. */
+export interface ClusterPlace {
   port: number
-  /** Of the superuser; TLS and TCP need it, the socket does too. */
+  /** The folder of its socket. */
+  sockets: string
+  /** Of the superuser, `latchkey`. */
   password: string
-  /** Where its files are. */
-  folder: string
-  /** The main process. */
-  pid: number
+}
+
+export interface PostgresCluster {
+  place: ClusterPlace
   /** The URL of a database, over TCP; more of a URL's query may follow. */
   url(database: string, query?: string): string
   /** A new database, empty or with our tables: the same as opening an empty one, sooner. */
   database(options?: { empty: boolean }): Promise<Backend>
   /** Runs a statement as the superuser. */
   run(statement: string, database?: string): Promise<pg.QueryResult>
+}
+
+export interface OwnPostgres extends PostgresCluster {
+  /** Where its files are. */
+  folder: string
   /** Ends it and removes its files. */
   stop(): Promise<void>
 }
@@ -49,21 +57,22 @@ export interface PostgresOptions {
   prepare?: (folder: string, own: (file: string) => void) => void
 }
 
-export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresCluster> {
+export async function startPostgres(options: PostgresOptions = {}): Promise<OwnPostgres> {
   if (!initdb) throw new Error('PostgreSQL is missing')
-  const folder = mkdtempSync(join(tmpdir(), 'latchkey-postgres-'))
-  const data = join(folder, 'data')
+  const sockets = mkdtempSync(join(tmpdir(), 'latchkey-postgres-'))
+  const folder = join(sockets, 'data')
   const own = (file: string) => {
     if (process.getuid?.() === 0) chownSync(file, UNPRIVILEGED, UNPRIVILEGED)
   }
-  own(folder)
-  const password = 'tiger-of-the-tests'
-  writeFileSync(join(folder, 'password'), password)
-  own(join(folder, 'password'))
+  own(sockets)
+  const place = { port: await freePort(), sockets, password: 'tiger-of-the-tests' }
+  const passwordFile = join(sockets, 'password')
+  writeFileSync(passwordFile, place.password)
+  own(passwordFile)
 
   await ended(
     asNobody(initdb, [
-      ...['--pgdata', data, '--username', 'latchkey', '--pwfile', join(folder, 'password'), '--auth', 'scram-sha-256'],
+      ...['--pgdata', folder, '--username', 'latchkey', '--pwfile', passwordFile, '--auth', 'scram-sha-256'],
       ...[
         '--encoding',
         'UTF8',
@@ -77,59 +86,32 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       ],
     ]),
   )
-  if (options.access) {
-    const file = join(data, 'pg_hba.conf')
-    writeFileSync(file, `${options.access.join('\n')}\n${readFileSync(file, 'utf8')}`)
-  }
-  options.prepare?.(data, own)
+  const access = join(folder, 'pg_hba.conf')
+  writeFileSync(access, `${(options.access ?? []).join('\n')}\n${readFileSync(access, 'utf8')}`)
+  options.prepare?.(folder, own)
 
-  const port = await freePort()
   const settings = {
-    port: String(port),
+    port: String(place.port),
     listen_addresses: '127.0.0.1',
-    unix_socket_directories: folder,
+    unix_socket_directories: sockets,
     shared_buffers: '32MB',
     max_connections: '120',
     fsync: 'off',
     synchronous_commit: 'off',
     full_page_writes: 'off',
-    timezone: 'UTC',
     ...options.settings,
   }
   const server = asNobody(join(initdb, '../postgres'), [
     '-D',
-    data,
+    folder,
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ])
+  const cluster = clusterAt(place)
+  await answering(cluster.run, server)
 
-  const run = async (statement: string, database = 'postgres') => {
-    const client = new pg.Client({ host: folder, port, user: 'latchkey', password, database })
-    await client.connect()
-    try {
-      return await client.query(statement)
-    } finally {
-      await client.end()
-    }
-  }
-  await answering(run, server)
-
-  let databases = 0
-  let template: Promise<void> | undefined
-  const url = (database: string, query = '') => `postgres://latchkey:${password}@127.0.0.1:${port}/${database}${query}`
   return {
-    port,
-    password,
-    folder: data,
-    pid: server.pid ?? 0,
-    url,
-    run,
-    async database({ empty } = { empty: false }) {
-      const name = `test_${databases++}`
-      template ??= empty ? undefined : migrated(run, url('migrated'))
-      await template
-      await run(`create database ${name} template ${empty ? 'template0' : 'migrated'}`)
-      return { url: url(name), dispose: async () => void (await run(`drop database ${name} with (force)`)) }
-    },
+    ...cluster,
+    folder,
     async stop() {
       if (server.exitCode === null && server.signalCode === null) {
         const closed = once(server, 'close')
@@ -137,7 +119,47 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
         server.kill('SIGINT')
         await closed
       }
-      rmSync(folder, { recursive: true, force: true })
+      rmSync(sockets, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A cluster that runs already. */
+export function clusterAt(place: ClusterPlace): PostgresCluster {
+  const { port, sockets, password } = place
+  const url = (database: string, query = '') => `postgres://latchkey:${password}@127.0.0.1:${port}/${database}${query}`
+  const run = async (statement: string, database = 'postgres') => {
+    const client = new pg.Client({ host: sockets, port, user: 'latchkey', password, database })
+    await client.connect()
+    try {
+      return await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+  const template = `migrated_${process.pid}`
+  let ready: Promise<void> | undefined
+  let databases = 0
+  const wiped: string[] = []
+  return {
+    place,
+    url,
+    run,
+    async database({ empty } = { empty: false }) {
+      const used = empty ? undefined : wiped.pop()
+      const name = used ?? `test_${process.pid}_${databases++}`
+      if (!empty) {
+        ready ??= makeTemplate(run, template, url(template))
+        await ready
+      }
+      if (!used) await run(`create database ${name} template ${empty ? 'template0' : template}`)
+      return {
+        url: url(name),
+        async dispose() {
+          if (empty) await run(`drop database ${name} with (force)`)
+          else wiped.push(await wipe(run, name))
+        },
+      }
     },
   }
 }
@@ -161,9 +183,24 @@ async function ended(child: ReturnType<typeof asNobody>): Promise<void> {
   if (code !== 0) throw new Error(`PostgreSQL could not be set up: ${child.output()}`)
 }
 
-async function migrated(run: PostgresCluster['run'], url: string): Promise<void> {
-  await run('create database migrated template template0')
+async function makeTemplate(run: PostgresCluster['run'], name: string, url: string): Promise<void> {
+  await run(`create database ${name} template template0`)
   await (await openDatabase({ url, log: quiet })).close()
+}
+
+/** Ends what is still connected and deletes every row, the audit trail's too: sooner done than a new database. */
+async function wipe(run: PostgresCluster['run'], name: string): Promise<string> {
+  await run(
+    `set session_replication_role = replica;
+     select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid();
+     delete from kysely_migration where name = '9999-later';
+     do $$ declare name text; begin
+       for name in select tablename from pg_tables where schemaname = 'public' and tablename not like 'kysely%'
+       loop execute format('delete from %I', name); end loop;
+     end $$`,
+    name,
+  )
+  return name
 }
 
 async function answering(run: PostgresCluster['run'], server: ReturnType<typeof asNobody>): Promise<void> {

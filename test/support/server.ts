@@ -1,6 +1,5 @@
 /** A real server on a port of its own, with its own database, for one test file. */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer as createNetServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
@@ -9,6 +8,10 @@ import { loadSettings } from '../../src/config/load.ts'
 import type { Settings } from '../../src/config/settings.ts'
 import { createLog } from '../../src/log.ts'
 import { createServer, type Server } from '../../src/server.ts'
+import { engine, openBackend, patient } from './backend.ts'
+import { freePort } from './port.ts'
+
+export { freePort } from './port.ts'
 
 export interface TestServer {
   url: string
@@ -21,17 +24,6 @@ export interface TestServer {
   close(): Promise<void>
 }
 
-/** A port that nobody listens on now. */
-export const freePort = async (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createNetServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
-
 export interface TestServerOptions {
   /** Changes the settings before the server is built. */
   change?: (settings: Settings) => void
@@ -43,10 +35,12 @@ export interface TestServerOptions {
 export const startServer = async ({ change, wrapDialect, now }: TestServerOptions = {}): Promise<TestServer> => {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-'))
   const port = await freePort()
+  const backend = engine === 'postgres' ? await openBackend() : undefined
   const { settings } = loadSettings({
     file: 'config/development.yaml',
-    env: { PORT: String(port), DATABASE_URL: `sqlite:${join(folder, 'latchkey.db')}` },
+    env: { PORT: String(port), DATABASE_URL: backend?.url ?? `sqlite:${join(folder, 'latchkey.db')}` },
   })
+  if (backend) settings.database.pool = patient
   change?.(settings)
   let lines = ''
   const destination = new Writable({
@@ -66,6 +60,7 @@ export const startServer = async ({ change, wrapDialect, now }: TestServerOption
     log: () => lines,
     async close() {
       await server.close(1000)
+      await backend?.dispose()
       rmSync(folder, { recursive: true, force: true })
     },
   }

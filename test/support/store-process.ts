@@ -3,6 +3,8 @@
  * and begins when its input says so, so that several meet. What it found is printed as one line of JSON.
  */
 import { createAudit } from '../../src/audit/audit.ts'
+import { loadSettings } from '../../src/config/load.ts'
+import { createServer } from '../../src/server.ts'
 import { openDatabase } from '../../src/storage/database.ts'
 import { lockServer } from '../../src/storage/server-lock.ts'
 import { openShortLived, quiet } from './stores.ts'
@@ -70,6 +72,16 @@ const actions: Record<string, () => Promise<unknown>> = {
       process.kill(process.pid, 'SIGKILL')
       await new Promise(() => {})
     })
+    return undefined
+  },
+
+  /** Builds the whole server, as a node does when it starts, and closes it. */
+  async server() {
+    const { settings } = loadSettings({ file: 'config/development.yaml', env: { DATABASE_URL: url } })
+    settings.audit.node = given.node ?? 'node'
+    await together()
+    const server = await createServer({ settings, log: quiet })
+    await server.close()
     return undefined
   },
 

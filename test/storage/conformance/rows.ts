@@ -8,7 +8,7 @@ import { quiet } from '../../support/stores.ts'
 import { eachWithDatabase, HOSTILE_TEXTS, type OpenBackend, organization } from './fixture.ts'
 
 /** What is written is what is read, or it is refused. */
-export function rowsConformance(name: string, open: OpenBackend): void {
+export function rowsConformance(name: string, open: OpenBackend, openEmpty?: OpenBackend): void {
   describe(`${name}: rows`, { timeout: 30_000 }, () => {
     const { given, names, insert } = eachWithDatabase(open)
 
@@ -21,7 +21,7 @@ export function rowsConformance(name: string, open: OpenBackend): void {
       })
 
       it('makes the tables once, however many processes open it first', async () => {
-        const fresh = await open()
+        const fresh = await (openEmpty ?? open)()
         const tables = await inProcesses<number>(4, 'open', fresh.url)
         expect(new Set(tables).size).toBe(1)
         expect(tables[0]).toBeGreaterThan(15)
@@ -46,6 +46,21 @@ export function rowsConformance(name: string, open: OpenBackend): void {
       it('tells texts apart that only look alike', async () => {
         for (const text of HOSTILE_TEXTS) await insert(organization(text))
         expect(new Set(await names())).toEqual(new Set(HOSTILE_TEXTS))
+      })
+
+      it('orders texts by their bytes, not by a language', async () => {
+        for (const text of ['b', 'A', 'a-c', 'ab', 'B', 'é', 'a']) await insert(organization(text))
+        expect(await names()).toEqual(['A', 'B', 'a', 'a-c', 'ab', 'b', 'é'])
+      })
+
+      it('gives whole numbers as numbers, counted and summed ones too', async () => {
+        await insert(organization('a', { created_at: 2 ** 40 }))
+        await insert(organization('b', { created_at: 1 }))
+        const found = await given.database.db
+          .selectFrom('organizations')
+          .select(({ fn }) => [fn.countAll<number>().as('count'), fn.sum<number>('created_at').as('sum')])
+          .executeTakeFirst()
+        expect(found).toEqual({ count: 2, sum: 2 ** 40 + 1 })
       })
 
       it('keeps 256 KB of text and the largest safe integer', async () => {

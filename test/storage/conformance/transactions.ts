@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Unavailable } from '../../../src/errors.ts'
+import { newId } from '../../../src/secrets.ts'
 import { afterCommit, type Database, openDatabase } from '../../../src/storage/database.ts'
 import { ConstraintViolation } from '../../../src/storage/faults.ts'
+import { beforeCommit, lockByName } from '../../../src/storage/transaction-hooks.ts'
 import { failingStore } from '../../support/failing-store.ts'
 import { startProcess } from '../../support/processes.ts'
 import { quiet } from '../../support/stores.ts'
@@ -48,6 +50,42 @@ export function transactionsConformance(name: string, open: OpenBackend): void {
         expect(await given.database.db.selectFrom('organizations').select('created_at').executeTakeFirst()).toEqual({
           created_at: 50,
         })
+        await other.close()
+      })
+
+      it('do what must come last after everything else, all or nothing', async () => {
+        const done: string[] = []
+        const work = (fails: boolean) =>
+          given.database.transaction(async (trx) => {
+            beforeCommit(trx, async () => {
+              done.push('last')
+              if (fails) throw new Error('not in the end')
+              await trx.insertInto('organizations').values(organization('b')).execute()
+            })
+            await trx.insertInto('organizations').values(organization('a')).execute()
+            done.push('work')
+          })
+        await expect(work(true)).rejects.toThrow('not in the end')
+        expect(await names()).toEqual([])
+        await work(false)
+        expect(await names()).toEqual(['a', 'b'])
+        expect(done).toEqual(['work', 'last', 'work', 'last'])
+      })
+
+      it('hold a name one after the other, and see what the one before committed', async () => {
+        const other = await openDatabase({ url: given.backend.url, log: quiet })
+        let [inside, most] = [0, 0]
+        const addFirst = (to: Database) =>
+          to.transaction(async (trx) => {
+            await lockByName(trx, 'the first organization')
+            most = Math.max(most, ++inside)
+            const found = await trx.selectFrom('organizations').select('id').execute()
+            if (found.length === 0) await trx.insertInto('organizations').values(organization(newId())).execute()
+            inside--
+          })
+        await Promise.all(Array.from({ length: 20 }, (_, i) => addFirst(i % 2 ? given.database : other)))
+        expect(most).toBe(1)
+        expect(await names()).toHaveLength(1)
         await other.close()
       })
 
