@@ -6,7 +6,12 @@ import { startServer, type TestServer } from './support/server.ts'
 let server: TestServer
 beforeAll(async () => {
   server = await startServer()
-  await obtainTokens(demoApp(server.url))
+  const app = demoApp(server.url)
+  const { access_token } = await obtainTokens(app, { member: 'david', patient: 'Lucy' })
+  await fetch(`${app.issuer}/revoke`, {
+    method: 'POST',
+    body: new URLSearchParams({ token: access_token, client_id: app.clientId }),
+  })
 })
 afterAll(() => server.close())
 
@@ -57,10 +62,13 @@ describe('commands that read the store of a running server', () => {
       .split('\n')
       .map((line) => JSON.parse(line))
     expect(entries.map(({ type }) => type)).toEqual(
-      expect.arrayContaining(['member.signed-in', 'consent.shown', 'consent.shared', 'token.issued']),
+      expect.arrayContaining([
+        ...['member.signed-in', 'patient.chosen', 'consent.shown', 'consent.shared'],
+        ...['code.issued', 'token.issued', 'token.revoked'],
+      ]),
     )
     expect(new Set(entries.map(({ issuer }) => issuer))).toEqual(new Set(['prairie/sandbox']))
-    expect(out).not.toMatch(/rt_|eyJ|Alvarez|prairie-sandbox-1/)
+    expect(out).not.toMatch(/rt_|eyJ|Okafor|prairie-sandbox-1/)
   })
 
   it('prints the SMART configuration that the server serves, for a FHIR server elsewhere (R42)', async () => {

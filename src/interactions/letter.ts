@@ -6,8 +6,8 @@ import type { MemberRow } from '../storage/tables.ts'
 import type { Translator } from '../web/i18n.ts'
 import type { AppFace } from '../web/pages.ts'
 
-/** A header's line holds no break: whatever an app calls itself, it stays on it. */
-const oneLine = (text: string): string => text.replaceAll(/[\r\n]+/g, ' ')
+/** Whatever an app calls itself, it stays on its line: in the head of a letter and in its text, where it could say more. */
+const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
 
 /** Null for a member without an address. No health data: a mailbox is not a private place. */
 export const connectionLetter = (about: {
@@ -22,9 +22,9 @@ export const connectionLetter = (about: {
   if (!member.email) return null
   const { serviceDesk } = environment.plan.contacts
   const params = {
-    name: member.name,
-    patient: patient.name,
-    app: app.name,
+    name: oneLine(member.name),
+    patient: oneLine(patient.name),
+    app: oneLine(app.name),
     plan: environment.plan.name,
     date: words.date(about.endsAt),
     desk: serviceDesk.name,
@@ -32,7 +32,7 @@ export const connectionLetter = (about: {
   }
   return {
     recipient: member.email,
-    subject: oneLine(words.t('letter.connected.subject', params)),
+    subject: words.t('letter.connected.subject', params),
     body: words.t('letter.connected.body', params),
     language: words.language,
   }

@@ -70,5 +70,18 @@ export const submitPatient = async (
   // Asked anew: whatever the page offered, only what this member may share now counts.
   const choice = chosen ? await deps.directory.choice(deps.environment.id, member.id, chosen) : undefined
   if (!choice) return showPatient(visit, member, deps, 'choose-one')
+  await deps.database.transaction((trx) =>
+    deps.audit.record(trx, {
+      type: 'patient.chosen',
+      plan: deps.environment.plan.id,
+      issuer: deps.environment.id,
+      actor: `member:${member.id}`,
+      memberId: member.id,
+      patientId: choice.patientId,
+      appId: visit.authorization.client.app.id,
+      requestId: visit.ctx.state.requestId,
+      details: { relation: choice.relation, delegationId: choice.delegationId },
+    }),
+  )
   goOn(visit, await deps.authorizations.patientChosen(visit.ctx, visit.authorization.uid, choice.patientId))
 }

@@ -132,6 +132,21 @@ export const surroundEngine = (deps: {
       await giveBack().catch((error) => log.warn({ err: error }, 'something will be given back when it is asked for'))
   }
 
+  const revokeAccessToken = async (token: string, clientId: string, ctx: EngineContext): Promise<void> => {
+    const grantId = await introspection.revoke(token, clientId)
+    if (!grantId) return
+    await database.transaction((trx) =>
+      audit.record(trx, {
+        type: 'token.revoked',
+        plan: environment.plan.id,
+        issuer: environment.id,
+        actor: `client:${clientId}`,
+        grantId,
+        requestId: stateOf(ctx.req).requestId ?? undefined,
+      }),
+    )
+  }
+
   const introspectionAnswer: Middleware = async (ctx, next) => {
     await next()
     const { oidc } = ctx
@@ -141,7 +156,7 @@ export const surroundEngine = (deps: {
       ctx.status = 200
       if (oidc.route === 'introspection') ctx.body = await introspection.introspect(presented, oidc.client.clientId)
       else {
-        await introspection.revoke(presented, oidc.client.clientId)
+        await revokeAccessToken(presented, oidc.client.clientId, ctx)
         // No words: neither the engine's refusal nor its type.
         ctx.remove('Content-Type')
         ctx.body = ''

@@ -110,11 +110,15 @@ export const createIntrospection = (deps: {
     }
   }
 
-  /** Revokes one access token of the asking client until it would have ended; its grant lives on. Anything else is no error. */
-  const revoke = async (token: string, asking: string): Promise<void> => {
+  /**
+   * Revokes one access token of the asking client until it would have ended; its grant lives on. Anything else is no error.
+   * Answers the grant of a token that was revoked.
+   */
+  const revoke = async (token: string, asking: string): Promise<string | undefined> => {
     const claims = await claimsOf(token)
-    if (!claims?.jti || !claims.exp || claims.client_id !== asking) return
+    if (!claims?.jti || !claims.exp || claims.client_id !== asking) return undefined
     await shortLived.set(revokedKind, claims.jti, true, claims.exp * 1000)
+    return String(claims.grant_id)
   }
 
   /** Completes the engine's answer for an active refresh token. */

@@ -38,10 +38,18 @@ export interface EngineHooks {
 const seconds = { minute: 60, hour: 3600, day: 86_400 }
 const epochSeconds = (): number => Math.floor(Date.now() / 1000)
 
-/** Cookies of one issuer never meet those of another on the same host. */
+/**
+ * Cookies of one issuer never meet those of another on the same host. Over https another host of the domain can plant no
+ * session (`__Host-`), and nobody without TLS can plant anything; the other two have paths of their own (RFC 6265bis §4.1.3).
+ */
 const cookieNames = (environment: Environment) => {
   const suffix = environment.id.replace('/', '.')
-  return { session: `lk_session.${suffix}`, interaction: `lk_interaction.${suffix}`, resume: `lk_resume.${suffix}` }
+  const [host, secure] = environment.issuer.startsWith('https:') ? ['__Host-', '__Secure-'] : ['', '']
+  return {
+    session: `${host}lk_session.${suffix}`,
+    interaction: `${secure}lk_interaction.${suffix}`,
+    resume: `${secure}lk_resume.${suffix}`,
+  }
 }
 
 /** A session ends after idling, and at its absolute end however busy it is (ASVS 7.3). */
