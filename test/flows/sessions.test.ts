@@ -246,6 +246,51 @@ describe('forms of ours only', () => {
   })
 })
 
+describe('over https', () => {
+  let secure: TestServer
+  const https = (url: string): string => url.replace('http://localhost', 'https://localhost')
+
+  beforeAll(async () => {
+    secure = await startServer({
+      change: (settings) => {
+        for (const environment of settings.plans.flatMap((plan) => plan.environments)) {
+          environment.issuer = https(environment.issuer)
+          for (const api of environment.apis) api.baseUrl = https(api.baseUrl)
+        }
+        settings.publicUrl = https(settings.publicUrl)
+      },
+    })
+  })
+  afterAll(() => secure.close())
+
+  it('no cookie travels without TLS, and none of another host or without TLS is taken for ours', async () => {
+    const plain = secure.url.replace('https:', 'http:')
+    const visitor = new Visitor()
+    const first = await visitor.send(
+      authorizationUrl({ ...demoApp(plain), fhirBase: demoApp(secure.url).fhirBase }, challenge),
+    )
+    const step = new URL(first.headers.get('location') ?? '', plain).href
+    const page = await visitor.open(step)
+    const { fields } = formOf(page, '/sign-in')
+    fields.set('username', 'maria')
+    fields.set('password', password)
+    const posted = await visitor.send(`${step}/sign-in`, { method: 'POST', body: fields })
+    const resumed = await visitor.send((posted.headers.get('location') ?? '').replace('https:', 'http:'))
+    const lines = [first, page, posted, resumed].flatMap(({ headers }) => headers.getSetCookie())
+    const names = new Set(lines.map((line) => line.split('=')[0]?.replace(/\.sig$/, '')))
+    expect([...names].sort()).toEqual([
+      '__Host-lk_csrf.prairie.sandbox',
+      '__Host-lk_session.prairie.sandbox',
+      '__Secure-lk_interaction.prairie.sandbox',
+      '__Secure-lk_resume.prairie.sandbox',
+    ])
+    for (const line of lines) expect(line).toMatch(/; secure/i)
+    for (const line of lines) expect(line).not.toMatch(/; domain=/i)
+    for (const line of lines.filter((each) => each.startsWith('__Host-'))) expect(line).toMatch(/; path=\/;/i)
+    expect(page.headers.get('strict-transport-security')).toBe('max-age=31536000')
+  })
+})
+
 describe('what an app sends is data', () => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is meant to look like a template
   const nasty = '"><script>alert(1)</script><%= 7*7 %>${7*7}{{7*7}}{name}'
