@@ -3,7 +3,7 @@ import { initdb } from './test/support/machine.ts'
 
 /** Files that are run on PostgreSQL as well: what they test asks the durable store. */
 const onPostgres = [
-  'test/accounts/{sign-in,throttle}.test.ts',
+  'test/accounts/sign-in.test.ts',
   'test/audit/audit.test.ts',
   'test/flows/refresh.test.ts',
   'test/members/{concurrency,connections,demonstration,directory,endings,grants}.test.ts',

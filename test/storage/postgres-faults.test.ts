@@ -29,6 +29,8 @@ describe.skipIf(!initdb)('PostgreSQL that fails (R43)', { timeout: 30_000 }, () 
         'hostssl only_tls all 127.0.0.1/32 scram-sha-256',
         'host only_tls all 127.0.0.1/32 reject',
         'host all outsider 127.0.0.1/32 reject',
+        'local all all scram-sha-256',
+        'host all all 127.0.0.1/32 scram-sha-256',
       ],
       prepare(folder, own) {
         const [key, crt] = [join(folder, 'server.key'), join(folder, 'server.crt')]

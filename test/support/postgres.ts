@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -51,7 +51,7 @@ const UNPRIVILEGED = 65534
 export interface PostgresOptions {
   /** Further settings of the server, as in postgresql.conf. */
   settings?: Record<string, string>
-  /** Lines for the head of pg_hba.conf. */
+  /** Lines of pg_hba.conf; by default whoever comes is believed, which is soon done. */
   access?: string[]
   /** Writes files into the cluster's folder before it starts. */
   prepare?: (folder: string, own: (file: string) => void) => void
@@ -87,7 +87,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<OwnP
     ]),
   )
   const access = join(folder, 'pg_hba.conf')
-  writeFileSync(access, `${(options.access ?? []).join('\n')}\n${readFileSync(access, 'utf8')}`)
+  writeFileSync(access, `${(options.access ?? ['local all all trust', 'host all all all trust']).join('\n')}\n`)
   options.prepare?.(folder, own)
 
   const settings = {
