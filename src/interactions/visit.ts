@@ -115,7 +115,9 @@ export const waitUntilDone = async (uid: string, { shortLived }: InteractionDeps
 const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps): Promise<Visit> => {
   const authorization = await deps.authorizations.load(ctx, uid)
   const { client, subject } = authorization
-  const member = subject ? ((await deps.directory.findBySubject(deps.environment.id, subject)) ?? null) : null
+  const found = subject ? await deps.directory.findBySubject(deps.environment.id, subject) : undefined
+  // Whoever was locked meanwhile is not signed in any more, whatever the session says (ASVS 7.4.2).
+  const member = found?.status === 'active' ? found : null
   const source = formActionSource(authorization.redirectUri)
   // Browsers apply form-action to every hop after a post, and an app's callback may redirect on to another of its hosts.
   ctx.state.formAction = source?.startsWith('https:') ? ['https:'] : source ? [source] : []

@@ -1,5 +1,7 @@
 /** Who is at the browser: signing in and out, whose interaction it is, forms of ours only (ASVS 7, RFC 9700 §4). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLog } from '../../src/log.ts'
+import { openDatabase } from '../../src/storage/database.ts'
 import { authorizationUrl, demoApp, exchange, password, pkce, walk, walkToConsent } from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { formOf, type Page, Visitor } from '../support/visitor.ts'
@@ -52,6 +54,20 @@ describe('a session', () => {
     expect((await visitor.open(`${server.url}/prairie/sandbox/sign-out`)).html).toContain('Maria Alvarez')
     expect((await visitor.open(davids.url)).status, 'nobody goes on as David').toBe(400)
     expect((await redeem(await visitor.submit(marias, '/consent'))).body.patient).toBe('maria')
+  })
+
+  it('is worth nothing to a member who was locked meanwhile (ASVS 7.4.2)', async () => {
+    const { visitor, page } = await walkToConsent(app(), challenge, { member: 'maria' })
+    const { db, close } = await openDatabase({ url: server.settings.database.url, log: createLog({ level: 'silent' }) })
+    const set = (status: 'active' | 'locked') =>
+      db.updateTable('members').set({ status }).where('username', '=', 'maria').execute()
+    await set('locked')
+    const shown = [await visitor.open(page.url), await visitor.submit(page, '/consent'), await ask(visitor)]
+    for (const each of shown) expect(isSignIn(each)).toBe(true)
+    for (const each of shown) expect(each.html).not.toContain('Maria Alvarez')
+    await set('active')
+    await close()
+    expect(isConsent(await ask(visitor))).toBe(true)
   })
 
   it('a planted id that we did not make is not taken over', async () => {
