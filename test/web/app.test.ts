@@ -126,9 +126,12 @@ describe('the host allow-list', () => {
       const environment = settings.plans[1]?.environments[0]
       if (environment) environment.issuer = 'https://login.summit.example/v5'
     })
-    for (const host of ['login.summit.example', 'login.summit.example:443']) {
+    for (const host of ['login.summit.example', 'login.summit.example:443', 'LOGIN.Summit.example']) {
       const { body } = await moved.get('/echo', { host })
-      expect(body).toMatchObject({ protocol: 'https', host })
+      expect(body, 'one spelling, which the routes know').toMatchObject({
+        protocol: 'https',
+        host: 'login.summit.example',
+      })
     }
     expect((await moved.get('/echo')).body.protocol).toBe('http')
   })
