@@ -34,6 +34,7 @@ import { createPeople } from './sandbox/people/index.ts'
 import { sandboxRoutes } from './sandbox/routes.ts'
 import { createMac, createSealer, newId } from './secrets.ts'
 import { openDatabase } from './storage/database.ts'
+import { engineOf } from './storage/engine.ts'
 import { createJobs } from './storage/jobs.ts'
 import { openRedis } from './storage/redis.ts'
 import { lockServer } from './storage/server-lock.ts'
@@ -75,12 +76,17 @@ const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number,
   return `Cannot listen on ${place}: ${message}`
 }
 
+/** On SQLite transactions run one after the other anyway. */
+const chainsOf = ({ database }: Settings): number =>
+  engineOf(database.url) === 'sqlite' ? 1 : Math.min(database.pool.size, 8)
+
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
   const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
   const database = await openDatabase({ ...settings.database, log, ...(wrapDialect ? { wrapDialect } : {}) })
-  const audit = createAudit({ node: settings.audit.node, now, streamFile: settings.audit.stream, log })
+  const chains = chainsOf(settings)
+  const audit = createAudit({ node: settings.audit.node, chains, now, streamFile: settings.audit.stream, log })
   const sealer = createSealer(settings.sealingKeys)
   const jobs = createJobs({ database, log, now, holder: `${settings.audit.node}:${process.pid}` })
   const mail = createMail({ database, jobs, from: settings.mail.from, smtpUrl: settings.mail.smtpUrl, now })

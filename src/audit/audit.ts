@@ -9,7 +9,7 @@
 import type { Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import type { AuditRow, Tables } from '../storage/tables.ts'
-import { afterCommit, beforeCommit, lockByName } from '../storage/transaction-hooks.ts'
+import { afterCommit, afterEnd, beforeCommit, lockByName } from '../storage/transaction-hooks.ts'
 import { canonicalJson, entryHash, GENESIS } from './chain.ts'
 import { openStream } from './stream.ts'
 
@@ -70,28 +70,47 @@ type Entry = Omit<AuditRow, 'writer' | 'sequence' | 'previous_hash' | 'hash'>
 /**
  * @param options.node the writer's name. Servers that share a database should each have their own: those that have the
  * same are correct, and wait for each other
+ * @param options.chains how many transactions may record at one time: a chain is held until its commit is on the disk, so
+ * where transactions run side by side a single one would slow them all. `node`, `node/2`, and so on; a quiet node has one
  * @param options.streamFile a file that gets each committed entry as a JSON line: ship it elsewhere, and it proves what
  * the database's chain alone cannot, namely that its end was not cut off
  */
-export function createAudit(options: { node: string; now: () => number; streamFile?: string | null; log: Log }): Audit {
+export function createAudit(options: {
+  node: string
+  chains?: number
+  now: () => number
+  streamFile?: string | null
+  log: Log
+}): Audit {
   const stream = options.streamFile ? openStream(options.streamFile, options.log) : undefined
+
+  /** Transactions that hold each chain or wait for it. */
+  const busy: number[] = Array.from({ length: options.chains ?? 1 }, () => 0)
+  const writerOf = (chain: number) => (chain === 0 ? options.node : `${options.node}/${chain + 1}`)
+  const freest = () => busy.indexOf(Math.min(...busy))
 
   const entriesOf = new WeakMap<Transaction<Tables>, Entry[]>()
 
   /** Chains the entries of one transaction to the last one that is committed. */
   async function append(trx: Transaction<Tables>, entries: readonly Entry[]): Promise<void> {
-    await lockByName(trx, `audit:${options.node}`)
+    const chain = freest()
+    const writer = writerOf(chain)
+    busy[chain] = (busy[chain] ?? 0) + 1
+    afterEnd(trx, () => {
+      busy[chain] = (busy[chain] ?? 0) - 1
+    })
+    await lockByName(trx, `audit:${writer}`)
     const head = await trx
       .selectFrom('audit')
       .select(['sequence', 'hash'])
-      .where('writer', '=', options.node)
+      .where('writer', '=', writer)
       .orderBy('sequence', 'desc')
       .limit(1)
       .executeTakeFirst()
     let { sequence, hash } = head ?? { sequence: 0, hash: GENESIS }
     const rows = entries.map((entry): AuditRow => {
       sequence += 1
-      const linked = { ...entry, writer: options.node, sequence, previous_hash: hash }
+      const linked = { ...entry, writer, sequence, previous_hash: hash }
       hash = entryHash(linked)
       return { ...linked, hash }
     })

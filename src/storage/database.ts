@@ -87,10 +87,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   async function attempt<T>(work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
     const scope = { active: true }
     let after: readonly (() => void)[] = []
+    let ended: readonly (() => void)[] = []
     try {
       const result = await db.transaction().execute((trx) => {
         const hooks = collectHooks(trx, engine)
         after = hooks.after
+        ended = hooks.ended
         return inTransaction.run(scope, async () => {
           const answer = await work(trx)
           for (const hook of hooks.before) await hook()
@@ -102,6 +104,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       return result
     } finally {
       scope.active = false
+      runHooks(ended, options.log)
     }
   }
 
@@ -144,13 +147,13 @@ function guarded(dialect: Dialect, insideTransaction: () => boolean): Dialect {
   })
 }
 
-/** The commit is done: whatever a hook throws must not look like a failure of it. */
+/** The transaction is over: whatever a hook throws must not look like a failure of it. */
 function runHooks(hooks: readonly (() => void)[], log: Log): void {
   for (const hook of hooks) {
     try {
       hook()
     } catch (error) {
-      log.error({ err: error }, 'work after a commit failed')
+      log.error({ err: error }, 'work after a transaction failed')
     }
   }
 }

@@ -11,6 +11,7 @@ export interface TransactionHooks {
   engine: Engine
   before: (() => Promise<void>)[]
   after: (() => void)[]
+  ended: (() => void)[]
 }
 
 const hooksOf = new WeakMap<Transaction<Tables>, TransactionHooks>()
@@ -23,6 +24,11 @@ export function afterCommit(trx: Transaction<Tables>, hook: () => void): void {
 /** Runs `hook` as the last thing in the transaction, in the order of the calls; if it fails, nothing is committed. */
 export function beforeCommit(trx: Transaction<Tables>, hook: () => Promise<void>): void {
   ofTransaction(trx).before.push(hook)
+}
+
+/** Runs `hook` when the transaction is over, however it ended. */
+export function afterEnd(trx: Transaction<Tables>, hook: () => void): void {
+  ofTransaction(trx).ended.push(hook)
 }
 
 /**
@@ -38,7 +44,7 @@ export async function lockByName(trx: Transaction<Tables>, name: string): Promis
 
 /** For database.ts: from here on the transaction takes hooks. Answers the lists that it will fill. */
 export function collectHooks(trx: Transaction<Tables>, engine: Engine): TransactionHooks {
-  const hooks: TransactionHooks = { engine, before: [], after: [] }
+  const hooks: TransactionHooks = { engine, before: [], after: [], ended: [] }
   hooksOf.set(trx, hooks)
   return hooks
 }

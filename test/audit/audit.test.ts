@@ -8,7 +8,7 @@ import { exportAudit, readAudit } from '../../src/audit/export.ts'
 import { createLog } from '../../src/log.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import type { AuditRow } from '../../src/storage/tables.ts'
-import { openBackend } from '../support/backend.ts'
+import { engine, openBackend } from '../support/backend.ts'
 import { failingStore } from '../support/failing-store.ts'
 import { inProcesses, startProcess } from '../support/processes.ts'
 import { type Backend, quiet } from '../support/stores.ts'
@@ -112,6 +112,25 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
     await expect(work).rejects.toMatchObject({ status: 503 })
     store.fail(false)
     expect(await database.db.selectFrom('organizations').selectAll().execute()).toEqual([])
+  })
+
+  it('spreads over the chains that a node may have, and uses one where that is enough', async () => {
+    const audit = createAudit({ node: 'node-1', chains: 3, now, log: quiet })
+    const record = () => database.transaction((trx) => audit.record(trx, event))
+    for (let i = 0; i < 5; i++) await record()
+    await expect(
+      database.transaction(async (trx) => {
+        await audit.record(trx, event)
+        throw new Error('changed our mind')
+      }),
+    ).rejects.toThrow('changed our mind')
+    await record()
+    expect(new Set((await rows()).map((row) => row.writer))).toEqual(new Set(['node-1']))
+    await Promise.all(Array.from({ length: 60 }, record))
+    const { entries, breaks, heads } = await verifyChain(await rows())
+    expect([entries, breaks]).toEqual([66, []])
+    const writers = heads.map((head) => head.writer)
+    expect(writers).toEqual(engine === 'postgres' ? ['node-1', 'node-1/2', 'node-1/3'] : ['node-1'])
   })
 
   it('stays one chain per writer under 100 transactions at once', async () => {
