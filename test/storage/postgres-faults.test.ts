@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,7 +49,10 @@ describe.skipIf(!initdb)('PostgreSQL that fails (R43)', { timeout: 30_000 }, () 
     await postgres.run(`create database latin encoding 'LATIN1' locale 'C' locale_provider libc template template0`)
     backend = await postgres.database()
   })
-  afterAll(() => postgres?.stop())
+  afterAll(async () => {
+    await postgres?.stop()
+    rmSync(certificate, { force: true })
+  })
 
   const open = (url = backend.url, more: Partial<DatabaseOptions> = {}) =>
     openDatabase({ url, log: quiet, pool: hasty, ...more })
