@@ -64,6 +64,10 @@ export const allowedOrigin = (origin: string, redirectUris: readonly string[]): 
   })
 }
 
+/** An address that a page may link to, or null: no scheme but the web's. */
+const linkable = (address: string | null): string | null =>
+  /^https?:$/.test(URL.parse(address ?? '')?.protocol ?? '') ? address : null
+
 /** The clients of one issuer. */
 export const createClients = (deps: { database: Database; environment: Environment; now: () => number }) => {
   const { database, environment, now } = deps
@@ -113,7 +117,12 @@ export const createClients = (deps: { database: Database; environment: Environme
       scopes: scopes === null ? null : JSON.parse(scopes),
       apis: JSON.parse(apis),
       secretHashes: secrets.map((s) => s.hash),
-      app,
+      app: {
+        ...app,
+        website: linkable(app.website),
+        privacy_policy_url: linkable(app.privacy_policy_url),
+        terms_url: linkable(app.terms_url),
+      },
     }
   }
 

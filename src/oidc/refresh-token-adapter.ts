@@ -118,6 +118,8 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       const stored = await refreshTokens.find(id)
       if (!stored) return spent(name)
       const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
+      // A payload that was moved to another row opens nothing.
+      if (payload.grantId !== name.family) return undefined
       if (stored.row.expires_at <= now()) {
         tell(payload.clientId, 'expired')
         return undefined
@@ -126,7 +128,11 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
       // Only a refresh has the grace; elsewhere a used token is a used token.
       const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
-      return consumed ? { ...payload, consumed: Math.floor(now() / 1000) } : asTheEngineReads(payload)
+      if (!consumed) return asTheEngineReads(payload)
+      // Whatever else is wrong with the request, a reuse is a reuse: the engine compares scopes first.
+      const asked = Provider.ctx?.oidc?.params?.scope
+      const scope = typeof asked === 'string' ? `${payload.scope} ${asked}` : payload.scope
+      return { ...payload, scope, consumed: Math.floor(now() / 1000) }
     },
     consume: async (id) => {
       const verdict = await refreshTokens.present(id)

@@ -99,6 +99,15 @@ describe('a lost answer and a thief (house rule of rotation)', () => {
     expect((await refresh(publicApp(), next.body.refresh_token)).body.error).toBe('invalid_grant')
   })
 
+  it('ends the family also when the spent token asks for a scope that was never granted', async () => {
+    const { refresh_token } = await obtainTokens(publicApp())
+    const next = await refresh(publicApp(), refresh_token)
+    later(31)
+    const reused = await refresh(publicApp(), refresh_token, { scope: 'user/Patient.rs' })
+    expect(reused.body).toMatchObject({ error: 'invalid_grant', error_subcode: 'token_reused' })
+    expect((await refresh(publicApp(), next.body.refresh_token)).body.error).toBe('invalid_grant')
+  })
+
   it('ends the family when a killed sibling comes back later: two parties held one', async () => {
     const { refresh_token } = await obtainTokens(publicApp())
     const mine = await refresh(publicApp(), refresh_token)
