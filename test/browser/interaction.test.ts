@@ -162,6 +162,7 @@ describe.skipIf(!chromium)('the interaction in a real browser', () => {
           'Skip to main content',
           'Español',
           'Switch account',
+          'Choose another person’s records',
           'Website (opens in a new tab)',
           'Privacy policy (opens in a new tab)',
           'Personal information',
