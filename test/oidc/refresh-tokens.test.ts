@@ -4,6 +4,7 @@ import { newId } from '../../src/secrets.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import { createWorld, ISSUER, type World } from '../members/world.ts'
 import { openBackend, patient } from '../support/backend.ts'
+import { inProcesses } from '../support/processes.ts'
 import { type Backend, quiet } from '../support/stores.ts'
 
 describe('a family of refresh tokens under concurrency (R8)', () => {
@@ -39,6 +40,15 @@ describe('a family of refresh tokens under concurrency (R8)', () => {
   it('honours a token three times, whoever is asked: once as the first', async () => {
     await add(0, await family(), 'token', 0)
     const verdicts = await Promise.all(Array.from({ length: 100 }, (_, i) => node(i).tokens.present('token')))
+    const count = (verdict: string) => verdicts.filter((each) => each === verdict).length
+    expect([count('first'), count('again'), count('refuse'), count('reuse')]).toEqual([1, 2, 97, 0])
+  })
+
+  it('honours a token three times also where two processes are asked', async () => {
+    world.clock.now = Date.now()
+    await add(0, await family(), 'shared', 0)
+    const asked = { key: 'shared', issuer: ISSUER, times: 50 }
+    const verdicts = (await inProcesses<string[]>(2, 'present', backend.url, asked)).flat()
     const count = (verdict: string) => verdicts.filter((each) => each === verdict).length
     expect([count('first'), count('again'), count('refuse'), count('reuse')]).toEqual([1, 2, 97, 0])
   })

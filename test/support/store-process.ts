@@ -4,13 +4,14 @@
  */
 import { createAudit } from '../../src/audit/audit.ts'
 import { loadSettings } from '../../src/config/load.ts'
+import { createRefreshTokens } from '../../src/oidc/refresh-tokens.ts'
 import { createServer } from '../../src/server.ts'
 import { openDatabase } from '../../src/storage/database.ts'
 import { lockServer } from '../../src/storage/server-lock.ts'
 import { openShortLived, quiet } from './stores.ts'
 
 const [action = '', url = '', json = '{}'] = process.argv.slice(2)
-const given = JSON.parse(json) as { key?: string; times?: number; node?: string }
+const given = JSON.parse(json) as { key?: string; times?: number; node?: string; issuer?: string }
 const times = given.times ?? 1
 const key = given.key ?? 'key'
 const together = () => {
@@ -33,6 +34,16 @@ const actions: Record<string, () => Promise<unknown>> = {
     const answers = await Promise.all(Array.from({ length: times }, () => store.use('code', key)))
     await close()
     return answers
+  },
+
+  /** Presents one refresh token many times. */
+  async present() {
+    const database = await openDatabase({ url, log: quiet })
+    const tokens = createRefreshTokens({ database, issuer: given.issuer ?? '', now: Date.now })
+    await together()
+    const verdicts = await Promise.all(Array.from({ length: times }, () => tokens.present(key)))
+    await database.close()
+    return verdicts
   },
 
   async add() {

@@ -1,0 +1,42 @@
+/** A session ends by itself: after idling, and at its absolute end however busy it is (ASVS 7.3.1, 7.3.2). */
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, describe, expect, it } from 'vitest'
+import { authorizationUrl, demoApp, pkce, walk } from '../support/authorize.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+import type { Visitor } from '../support/visitor.ts'
+
+let server: TestServer
+afterEach(() => server.close())
+
+/** Signs Maria in at a server whose sessions live for seconds, and answers how the next request finds her. */
+const signedIn = async (session: { idleMinutes: number; absoluteHours: number }) => {
+  server = await startServer({ change: (settings) => Object.assign(settings, { session }) })
+  const { challenge } = pkce()
+  const { visitor } = await walk(demoApp(server.url), challenge)
+  return { visitor, challenge }
+}
+
+const asks = async (visitor: Visitor, challenge: string): Promise<'password' | 'consent'> => {
+  const page = await visitor.open(authorizationUrl(demoApp(server.url), challenge))
+  return page.html.includes('name="password"') ? 'password' : 'consent'
+}
+
+describe('the end of a session', () => {
+  it('comes after idling', async () => {
+    const { visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
+    expect(await asks(visitor, challenge)).toBe('consent')
+    await pause(7500)
+    expect(await asks(visitor, challenge)).toBe('password')
+  })
+
+  it('comes at the absolute end, however busy the session was', async () => {
+    const { visitor, challenge } = await signedIn({ idleMinutes: 15, absoluteHours: 10 / 3600 })
+    let answer = await asks(visitor, challenge)
+    expect(answer).toBe('consent')
+    for (let seconds = 0; seconds < 15 && answer === 'consent'; seconds += 1) {
+      await pause(1000)
+      answer = await asks(visitor, challenge)
+    }
+    expect(answer).toBe('password')
+  })
+})
