@@ -6,7 +6,7 @@
  */
 import type { Context, Next } from 'koa'
 import Koa from 'koa'
-import type { Settings } from '../config/settings.ts'
+import type { Environment, Settings } from '../config/settings.ts'
 import type { Log } from '../log.ts'
 import { newId } from '../secrets.ts'
 import { createErrors } from './errors.ts'
@@ -58,7 +58,7 @@ export function createApp({
       const line = {
         requestId: ctx.state.requestId,
         method,
-        path: path.replaceAll(HANDLE, '[handle]'),
+        path: loggedPath(path, ctx.state.environment),
         status: statusCode,
         ms: now() - startedAt,
         address: ctx.state.address,
@@ -84,6 +84,15 @@ export function createApp({
   app.use((ctx, next) => switchLanguage(ctx, next, views))
   app.on('error', (error: unknown) => log.error({ err: error }, 'after the answer'))
   return app
+}
+
+/** A path as the log may have it: without handles of authorizations, and of a FHIR request no more than the resource type. */
+function loggedPath(path: string, environment: Environment | null): string {
+  const bases = environment?.apis.filter(({ sandbox }) => sandbox).map(({ baseUrl }) => new URL(baseUrl).pathname) ?? []
+  const base = bases.find((each) => path.startsWith(`${each}/`))
+  if (base === undefined) return path.replaceAll(HANDLE, '[handle]')
+  const [type, ...more] = path.slice(base.length + 1).split('/')
+  return `${base}/${type}${more.length > 0 ? '/[id]' : ''}`
 }
 
 /** `?lang=es` on any page: keeps the choice and comes back to the same address without it, so that the flow goes on. */

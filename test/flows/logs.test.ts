@@ -58,6 +58,8 @@ const walkWhole = async (confidential: boolean): Promise<void> => {
   keep('wrong verifier', wrong)
   await exchange(app, code, wrong)
   const tokens = await exchange(app, code, verifier)
+  for (const path of ['Patient/lucy', 'Patient/david', 'Observation?patient=lucy', 'Patient/lucy/$everything'])
+    await fetch(`${app.fhirBase}/${path}`, { headers: { authorization: `Bearer ${tokens.body.access_token}` } })
   expect(tokens.status).toBe(200)
   keepTokens(tokens.body)
   const next = await refresh(app, tokens.body.refresh_token)
@@ -142,6 +144,8 @@ describe('the log after all that', () => {
   })
 
   it('holds no name, address or record of a person', () => {
+    expect(server.log()).toContain('/fhir/Patient/[id]')
+    expect(server.log()).not.toMatch(/Patient\/(lucy|david)|patient=/)
     for (const name of ['David', 'Okafor', 'Lucy', 'Maria', 'Alvarez', 'david@example.org', '2017-05-09'])
       expect(server.log()).not.toContain(name)
   })
