@@ -11,7 +11,8 @@ const onPostgres = [
   'test/storage/{jobs,sweep}.test.ts',
 ]
 
-const limits = { testTimeout: 30_000, hookTimeout: 60_000 }
+/** A shared machine stalls now and then, and failure tests have deadlines: what fails twice is broken. */
+const limits = { testTimeout: 30_000, hookTimeout: 60_000, retry: process.env.CI === 'true' ? 1 : 0 }
 
 export default defineConfig({
   test: {

@@ -143,7 +143,7 @@ describe('parseScopes', () => {
     const started = performance.now()
     parseScopes('patient/Observation.rs?category=%41 '.repeat(450))
     parseScopes(`patient/Observation.${'r'.repeat(16_000)}`)
-    expect(performance.now() - started).toBeLessThan(200)
+    expect(performance.now() - started).toBeLessThan(2000)
   })
 })
 
