@@ -193,7 +193,7 @@ async function wipe(run: PostgresCluster['run'], name: string): Promise<string> 
   await run(
     `set session_replication_role = replica;
      select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid();
-     delete from kysely_migration where name = '9999-later';
+     delete from kysely_migration where name like '9999-%';
      do $$ declare name text; begin
        for name in select tablename from pg_tables where schemaname = 'public' and tablename not like 'kysely%'
        loop execute format('delete from %I', name); end loop;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Unavailable } from '../../../src/errors.ts'
 import { isUniqueViolation, openDatabase } from '../../../src/storage/database.ts'
 import { ConstraintViolation } from '../../../src/storage/faults.ts'
+import { checkTables } from '../../../src/storage/migrations/index.ts'
 import { inProcesses } from '../../support/processes.ts'
 import { quiet } from '../../support/stores.ts'
 import { eachWithDatabase, HOSTILE_TEXTS, type OpenBackend, organization } from './fixture.ts'
@@ -28,11 +29,27 @@ export function rowsConformance(name: string, open: OpenBackend, openEmpty?: Ope
         await fresh.dispose()
       })
 
-      it('refuses one that a newer Latchkey wrote', async () => {
-        await sql`insert into kysely_migration (name, timestamp) values ('9999-later', '2999-01-01T00:00:00.000Z')`.execute(
+      const applied = (name: string) =>
+        sql`insert into kysely_migration (name, timestamp) values (${name}, '2999-01-01T00:00:00.000Z')`.execute(
           given.database.db,
         )
-        await expect(openDatabase({ url: given.backend.url, log: quiet })).rejects.toThrow(/newer Latchkey/)
+
+      it.each(['9999-later', '9999-later.needs-9998'])(
+        'refuses one whose tables need a newer Latchkey: %s',
+        async (name) => {
+          await applied(name)
+          await expect(openDatabase({ url: given.backend.url, log: quiet })).rejects.toThrow(/newer Latchkey/)
+          await expect(checkTables(given.database.db)).rejects.toThrow(Unavailable)
+        },
+      )
+
+      it('runs on tables to which a newer one only added', async () => {
+        await insert(organization('a'))
+        await applied('9999-later.needs-0001')
+        const older = await openDatabase({ url: given.backend.url, log: quiet })
+        expect(await older.db.selectFrom('organizations').select('id').execute()).toEqual([{ id: 'a' }])
+        await checkTables(older.db)
+        await older.close()
       })
     })
 
