@@ -62,8 +62,8 @@ export interface Connections extends Endings {
    */
   recordShared(decision: SharedDecision): Promise<{ connectionId: string; consentId: string }>
   recordDenied(decision: Decision): Promise<{ consentId: string }>
-  /** Notes that the connection of a grant was used just now. */
-  touch(trx: Transaction<Tables> | null, grantId: string): Promise<void>
+  /** Notes that a connection was used just now. */
+  touch(trx: Transaction<Tables>, connectionId: string): Promise<void>
   /** The connections of a member, the newest first. */
   find(issuer: string, memberId: string): Promise<ConnectionRow[]>
   /** What tokens of a grant say, and its standing now; undefined: no such grant, or not decided yet. */
@@ -255,19 +255,8 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
       })
     },
 
-    async touch(trx, grantId) {
-      const at = now()
-      await (trx ?? database.db)
-        .updateTable('connections')
-        .set({ last_used_at: at })
-        .where('id', 'in', (eb) =>
-          eb
-            .selectFrom('grants')
-            .select('grants.connection_id')
-            .where('grants.id', '=', grantId)
-            .$castTo<{ connection_id: string }>(),
-        )
-        .execute()
+    async touch(trx, connectionId) {
+      await trx.updateTable('connections').set({ last_used_at: now() }).where('id', '=', connectionId).execute()
     },
 
     find: (issuer, memberId) =>

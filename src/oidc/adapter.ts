@@ -136,7 +136,9 @@ const clientAdapter = ({ clients }: AdapterDeps): Adapter => ({
   ...unstored('Client'),
   find: async (id) => {
     const client = await clients.find(id)
-    return client && metadataOf(client)
+    if (!client) return undefined
+    stateOf(Provider.ctx?.req).client = client
+    return metadataOf(client)
   },
 })
 

@@ -76,7 +76,7 @@ export const surroundEngine = (deps: {
     const issued = ctx.status === 200
     if (issued && ctx.oidc.params?.grant_type !== 'authorization_code') return
     await database.transaction(async (trx) => {
-      if (issued && grant) await deps.connections.touch(trx, grant.row.id)
+      if (issued && grant?.row.connection_id) await deps.connections.touch(trx, grant.row.connection_id)
       await audit.record(trx, {
         type: issued ? 'token.issued' : 'token.refused',
         outcome: issued ? 'success' : 'refused',

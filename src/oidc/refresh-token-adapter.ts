@@ -15,7 +15,9 @@ import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, Provider } from './engine.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
 import { type Refusal, stateOf } from './request-state.ts'
-import { readToken, type TokenName } from './rotation.ts'
+import { readToken, type TokenName, type Verdict } from './rotation.ts'
+
+type Trx = Parameters<RefreshTokens['add']>[0]
 
 export interface RefreshTokenDeps {
   issuer: string
@@ -68,9 +70,23 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     return { ...payload, scope: [...held, ...covered.map((scope) => scope.text)].join(' ') }
   }
 
-  const recordRefresh = async (trx: Parameters<RefreshTokens['add']>[0], name: TokenName): Promise<void> => {
+  const present = async (trx: Trx, token: string): Promise<Verdict> => {
+    const name = readToken(mac, issuer, token)
+    return name ? refreshTokens.present(trx, token, name) : 'refuse'
+  }
+
+  const endFamily = (name: TokenName): Promise<boolean> =>
+    connections.endGrant(null, {
+      issuer,
+      grantId: name.family,
+      reason: 'token_reused',
+      actor: 'system',
+      requestId: stateOf(Provider.ctx?.req).requestId,
+    })
+
+  const recordRefresh = async (trx: Trx, name: TokenName, connectionId: string | null): Promise<void> => {
     const { requestId, grant } = stateOf(Provider.ctx?.req)
-    await connections.touch(trx, name.family)
+    if (connectionId !== null) await connections.touch(trx, connectionId)
     await audit.record(trx, {
       type: 'token.refreshed',
       issuer,
@@ -89,27 +105,31 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
 
   return {
     ...unstored('RefreshToken'),
+    // One transaction: the presentation of the old token, the next one, and the entry of both.
     upsert: async (id, payload) => {
       const name = readToken(mac, issuer, id)
       if (!name || !payload.exp) throw new TypeError('a refresh token without family, generation or end')
       const { jti: _, ...rest } = payload
-      await database.transaction(async (trx) => {
-        const grant = await trx
-          .selectFrom('grants')
-          .select(['scope', 'ended_at', 'end_reason'])
-          .where('id', '=', name.family)
-          .forUpdate()
-          .executeTakeFirstOrThrow()
+      const presented = Provider.ctx?.oidc?.entities.RotatedRefreshToken?.jti
+      const verdict = await database.transaction(async (trx) => {
+        const grant = await refreshTokens.hold(trx, name.family)
+        if (!grant) throw new TypeError('a refresh token without a grant')
         // Of many redemptions of one code at once the first is answered, whether or not the others have ended the grant
         // by then: its refresh token is told why when it comes.
-        if (name.generation === 0 && grant.end_reason === 'code_reused') return
+        if (name.generation === 0 && grant.end_reason === 'code_reused') return 'first'
         // It may have ended since the engine looked: nothing more comes out of it.
         if (grant.ended_at !== null) throw refuse((grant.end_reason ?? 'expired') as EndReason, 'the grant has ended')
+        const verdict = presented === undefined ? 'first' : await present(trx, presented)
+        if (verdict === 'refuse' || verdict === 'reuse') return verdict
         const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
-        const added = await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
-        if (!added) throw refuse('already_used', 'a sibling was used meanwhile')
-        if (name.generation > 0) await recordRefresh(trx, name)
+        await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
+        if (presented !== undefined) await recordRefresh(trx, name, grant.connection_id)
+        return verdict
       })
+      if (verdict === 'reuse') await endFamily(name)
+      if (verdict === 'refuse' || verdict === 'reuse')
+        throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
+      if (presented !== undefined) debts.incur(presented, presented)
     },
     find: async (id) => {
       const name = readToken(mac, issuer, id)
@@ -134,20 +154,8 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       const scope = typeof asked === 'string' ? `${payload.scope} ${asked}` : payload.scope
       return { ...payload, scope, consumed: Math.floor(now() / 1000) }
     },
-    consume: async (id) => {
-      const verdict = await refreshTokens.present(id)
-      if (verdict === 'first' || verdict === 'again') return debts.incur(id, id)
-      const name = readToken(mac, issuer, id)
-      if (verdict === 'reuse' && name)
-        await connections.endGrant(null, {
-          issuer,
-          grantId: name.family,
-          reason: 'token_reused',
-          actor: 'system',
-          requestId: stateOf(Provider.ctx?.req).requestId,
-        })
-      throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
-    },
+    // Nothing is noted before there is a next token to hand out (`upsert`): who is cut off in between has used up nothing.
+    consume: async () => undefined,
     destroy: async (id) => {
       const name = readToken(mac, issuer, id)
       if (name) await refreshTokens.removeFamily(name.family)

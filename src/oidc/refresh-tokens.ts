@@ -1,7 +1,7 @@
 /**
  * The store of refresh tokens: families, generations, tombstones.
  *
- * Owns: the rows of `refresh_tokens` and the one transaction in which a presentation is judged.
+ * Owns: the rows of `refresh_tokens`, and judging a presentation while nobody else can.
  * Does not own: the rule itself (rotation.ts), or what ends with a family (members/connections).
  */
 import type { Transaction } from 'kysely'
@@ -13,6 +13,12 @@ import { graceMillis, judge, type Standing, type TokenName, type Verdict } from 
 type Trx = Transaction<Tables>
 type Handle = Database['db'] | Trx
 
+/** What judging needs of a token. */
+type Kin = Pick<RefreshTokenRow, 'token_hash' | 'generation' | 'used_at' | 'uses' | 'killed_at'>
+
+/** Also a client that refreshes without pause has its tombstones buried, every so many generations. */
+const buryAtLeastEvery = 32
+
 /** A stored token with its standing. */
 export interface StoredToken {
   row: RefreshTokenRow
@@ -22,80 +28,112 @@ export interface StoredToken {
 export const createRefreshTokens = (deps: { database: Database; issuer: string; now: () => number }) => {
   const { database, issuer, now } = deps
 
-  const relatives = (db: Handle, row: { grant_id: string }, generation: number) =>
-    db
-      .selectFrom('refresh_tokens')
-      .select(({ fn }) => fn.min<number | null>('used_at').as('usedAt'))
-      .where('issuer', '=', issuer)
-      .where('grant_id', '=', row.grant_id)
-      .where('generation', '=', generation)
-      .executeTakeFirst()
+  const family = (db: Handle, grantId: string) =>
+    db.selectFrom('refresh_tokens').where('issuer', '=', issuer).where('grant_id', '=', grantId)
 
-  const load = async (db: Handle, token: string): Promise<StoredToken | undefined> => {
-    const row = await db
+  /** What decides upon a token: itself, its parents, siblings and children. */
+  const kinOf = (db: Handle, { grant_id: grantId, generation }: Pick<RefreshTokenRow, 'grant_id' | 'generation'>) =>
+    family(db, grantId)
+      .select(['token_hash', 'generation', 'used_at', 'uses', 'killed_at'])
+      .where('generation', '>=', generation - 1)
+      .where('generation', '<=', generation + 1)
+      .execute()
+
+  const standingOf = (row: Kin, kin: readonly Kin[]): Standing => {
+    const firstUse = (generation: number): number | null =>
+      kin.reduce<number | null>(
+        (first, each) =>
+          each.generation === generation && each.used_at !== null ? Math.min(first ?? Infinity, each.used_at) : first,
+        null,
+      )
+    return {
+      usedAt: row.used_at,
+      uses: row.uses,
+      killedAt: row.killed_at,
+      parentUsedAt: firstUse(row.generation - 1),
+      childUsed: firstUse(row.generation + 1) !== null,
+    }
+  }
+
+  /** A token as it stands now; changes nothing. */
+  const find = async (token: string): Promise<StoredToken | undefined> => {
+    const row = await database.db
       .selectFrom('refresh_tokens')
       .selectAll()
       .where('token_hash', '=', sha256(token))
       .where('issuer', '=', issuer)
       .executeTakeFirst()
     if (!row) return undefined
-    // An unused token needs no relatives to be judged: the common case is one query.
+    // An unused token needs no kin to be judged: the common case is one query.
     const settled = row.used_at === null && row.killed_at === null
-    const parent = settled ? undefined : await relatives(db, row, row.generation - 1)
-    const child = settled ? undefined : await relatives(db, row, row.generation + 1)
-    const standing: Standing = {
-      usedAt: row.used_at,
-      uses: row.uses,
-      killedAt: row.killed_at,
-      parentUsedAt: parent?.usedAt ?? null,
-      childUsed: (child?.usedAt ?? null) !== null,
-    }
-    return { row, standing }
+    return { row, standing: standingOf(row, settled ? [] : await kinOf(database.db, row)) }
   }
 
-  /** Until the end of the transaction nobody else judges, adds or ends tokens of this family: the grant stands for it. */
-  const holdFamily = async (trx: Trx, token: string): Promise<void> => {
-    await trx
+  /** The newest generation that a family has, or undefined where none is stored. */
+  const newest = async (grantId: string): Promise<RefreshTokenRow | undefined> =>
+    family(database.db, grantId).selectAll().orderBy('generation', 'desc').limit(1).executeTakeFirst()
+
+  /**
+   * Until the end of the transaction nobody else judges, adds or ends tokens of this family: the grant stands for it.
+   * Answers the grant as it is from now on.
+   */
+  const hold = (trx: Trx, grantId: string) =>
+    trx
       .selectFrom('grants')
-      .select('id')
-      .where('id', '=', (eb) =>
-        eb.selectFrom('refresh_tokens').select('grant_id').where('token_hash', '=', sha256(token)),
-      )
+      .select(['scope', 'connection_id', 'ended_at', 'end_reason'])
+      .where('id', '=', grantId)
+      .where('issuer', '=', issuer)
       .forUpdate()
+      .executeTakeFirst()
+
+  /**
+   * Judges a presentation and takes note of it; the caller holds the family, so of many at once only one is first. What
+   * is presented as `again` has no child that was used, so what is added next to its children is not born dead.
+   */
+  const present = async (trx: Trx, token: string, { family: grantId, generation }: TokenName): Promise<Verdict> => {
+    const hash = sha256(token)
+    const kin = await kinOf(trx, { grant_id: grantId, generation })
+    const row = kin.find((each) => each.token_hash === hash)
+    if (!row) return 'refuse'
+    const standing = standingOf(row, kin)
+    const verdict = judge(standing, now())
+    if (verdict !== 'first' && verdict !== 'again') return verdict
+    await trx
+      .updateTable('refresh_tokens')
+      .set({ used_at: row.used_at ?? now(), uses: row.uses + 1 })
+      .where('token_hash', '=', hash)
+      .execute()
+    if (verdict === 'again') return verdict
+    if (kin.some((each) => each !== row && each.generation === generation)) await kill(trx, grantId, row)
+    const parentIsCold = standing.parentUsedAt !== null && standing.parentUsedAt < now() - graceMillis
+    if (parentIsCold || generation % buryAtLeastEvery === 0) await bury(trx, grantId, generation)
+    return verdict
+  }
+
+  /** The first use of a sibling kills the others. */
+  const kill = async (trx: Trx, grantId: string, used: Kin): Promise<void> => {
+    await trx
+      .updateTable('refresh_tokens')
+      .set({ killed_at: now() })
+      .where('issuer', '=', issuer)
+      .where('grant_id', '=', grantId)
+      .where('generation', '=', used.generation)
+      .where('token_hash', '!=', used.token_hash)
+      .where('used_at', 'is', null)
       .execute()
   }
 
-  /** A token as it stands now; changes nothing. */
-  const find = (token: string): Promise<StoredToken | undefined> => load(database.db, token)
-
-  /** The newest generation that a family has, or undefined where none is stored. */
-  const newest = async (family: string): Promise<RefreshTokenRow | undefined> =>
-    database.db
-      .selectFrom('refresh_tokens')
-      .selectAll()
+  /** Tombstones past their grace are no longer needed: their names say that they are spent. */
+  const bury = async (trx: Trx, grantId: string, generation: number): Promise<void> => {
+    const cold = now() - graceMillis
+    await trx
+      .deleteFrom('refresh_tokens')
       .where('issuer', '=', issuer)
-      .where('grant_id', '=', family)
-      .orderBy('generation', 'desc')
-      .limit(1)
-      .executeTakeFirst()
-
-  /** Judges a presentation and takes note of it, atomically: of many at once, only one is first. */
-  const present = (token: string): Promise<Verdict> =>
-    database.transaction(async (trx) => {
-      await holdFamily(trx, token)
-      const stored = await load(trx, token)
-      if (!stored) return 'refuse'
-      const { row } = stored
-      const verdict = judge(stored.standing, now())
-      if (verdict !== 'first' && verdict !== 'again') return verdict
-      await trx
-        .updateTable('refresh_tokens')
-        .set({ used_at: row.used_at ?? now(), uses: row.uses + 1 })
-        .where('token_hash', '=', row.token_hash)
-        .execute()
-      if (verdict === 'first') await bury(trx, row)
-      return verdict
-    })
+      .where('grant_id', '=', grantId)
+      .where('generation', '<', generation)
+      .where((eb) => eb.or([eb('used_at', '<', cold), eb('killed_at', '<', cold)]))
+      .execute()
+  }
 
   /** Undoes one presentation: its answer never left the house, so nobody holds what it brought. */
   const takeBack = async (token: string): Promise<void> => {
@@ -111,37 +149,8 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
       .execute()
   }
 
-  /** The first use of a sibling kills the others, and tombstones past their grace are no longer needed. */
-  const bury = async (trx: Trx, row: RefreshTokenRow): Promise<void> => {
-    const family = trx.updateTable('refresh_tokens').where('issuer', '=', issuer).where('grant_id', '=', row.grant_id)
-    await family
-      .set({ killed_at: now() })
-      .where('generation', '=', row.generation)
-      .where('token_hash', '!=', row.token_hash)
-      .where('used_at', 'is', null)
-      .execute()
-    await trx
-      .deleteFrom('refresh_tokens')
-      .where('issuer', '=', issuer)
-      .where('grant_id', '=', row.grant_id)
-      .where('generation', '<', row.generation)
-      .where((eb) => eb.or([eb('used_at', '<', now() - graceMillis), eb('killed_at', '<', now() - graceMillis)]))
-      .execute()
-  }
-
-  /**
-   * Stores a new token; false where a sibling of it was used meanwhile, so that this one would be born dead. The caller
-   * has read the grant `forUpdate`, or a sibling could be used at this moment.
-   */
-  const add = async (
-    trx: Trx,
-    token: string,
-    name: TokenName,
-    payload: string,
-    expiresAt: number,
-  ): Promise<boolean> => {
-    const sibling = await relatives(trx, { grant_id: name.family }, name.generation)
-    if ((sibling?.usedAt ?? null) !== null) return false
+  /** Stores a new token; the caller holds the family. */
+  const add = async (trx: Trx, token: string, name: TokenName, payload: string, expiresAt: number): Promise<void> => {
     await trx
       .insertInto('refresh_tokens')
       .values({
@@ -157,17 +166,20 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
         killed_at: null,
       })
       .execute()
-    return true
   }
 
-  const removeFamily = async (family: string): Promise<void> => {
-    await database.db.deleteFrom('refresh_tokens').where('issuer', '=', issuer).where('grant_id', '=', family).execute()
+  const removeFamily = async (grantId: string): Promise<void> => {
+    await database.db
+      .deleteFrom('refresh_tokens')
+      .where('issuer', '=', issuer)
+      .where('grant_id', '=', grantId)
+      .execute()
   }
 
   /** How the rule judges a token as it stands; changes nothing. */
   const verdictOn = (stored: StoredToken): Verdict => judge(stored.standing, now())
 
-  return { find, judge: verdictOn, newest, present, takeBack, add, removeFamily }
+  return { find, judge: verdictOn, newest, hold, present, takeBack, add, removeFamily }
 }
 
 export type RefreshTokens = ReturnType<typeof createRefreshTokens>

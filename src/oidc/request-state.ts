@@ -1,6 +1,7 @@
 /** What one HTTP request carries from part to part: the engine makes a context of its own, so it hangs on the request. */
 import type { IncomingMessage } from 'node:http'
 import type { GrantContext, GrantStanding } from '../members/grants.ts'
+import type { ClientRecord } from './clients.ts'
 
 /** Why what was presented is refused (R9); stable, for machines. */
 export type Refusal = Exclude<GrantStanding, 'live'>['ended'] | 'already_used'
@@ -9,6 +10,8 @@ export interface RequestState {
   requestId: string | null
   /** Why the engine will refuse what was presented. */
   refusal?: Refusal
+  /** The client that the request is of, read once. */
+  client?: ClientRecord
   /** The live grant that the request is about. */
   grant?: GrantContext
   /** What to do if no good answer leaves the house: gives back what the request used up (debts.ts). */

@@ -10,6 +10,7 @@ import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
+import { stateOf } from './request-state.ts'
 
 const trimmed = (url: string): string => url.replace(/\/+$/, '')
 
@@ -39,8 +40,9 @@ export const createResources = (deps: {
 
   const expected = (apis: readonly Api[]): string => apis.map((api) => api.baseUrl).join(' or ')
 
-  const apisOf = async (clientId: string): Promise<{ apis: Api[]; scopes: string[] | null }> => {
-    const client = await clients.find(clientId)
+  const apisOf = async (ctx: EngineContext, clientId: string): Promise<{ apis: Api[]; scopes: string[] | null }> => {
+    const known = stateOf(ctx.req).client
+    const client = known?.clientId === clientId ? known : await clients.find(clientId)
     return {
       apis: environment.apis.filter((api) => client?.apis.includes(api.id)),
       scopes: client?.scopes ?? null,
@@ -49,7 +51,7 @@ export const createResources = (deps: {
 
   /** The API of a request: by `aud`, or the only one that the app has. */
   const requestedApi = async (ctx: EngineContext, client: EngineClient): Promise<string> => {
-    const { apis } = await apisOf(client.clientId)
+    const { apis } = await apisOf(ctx, client.clientId)
     const audience = ctx.oidc.params?.aud
     if (typeof audience === 'string') {
       const api = apiNamed(apis, audience)
@@ -67,7 +69,7 @@ export const createResources = (deps: {
    * not allowed is dropped, and nothing left is `invalid_scope` (R7).
    */
   const resourceServer = async (ctx: EngineContext, resource: string, client: EngineClient) => {
-    const { apis, scopes } = await apisOf(client.clientId)
+    const { apis, scopes } = await apisOf(ctx, client.clientId)
     const api = apiNamed(apis, resource)
     if (!api) throw new errors.InvalidTarget(`resource must be ${expected(apis)}`)
     const { oidc } = ctx

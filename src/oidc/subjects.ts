@@ -8,6 +8,7 @@ import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
 import type { GrantContext } from '../members/grants.ts'
 import { type Configuration, tellFaults } from './engine.ts'
+import { stateOf } from './request-state.ts'
 
 /** `fhirUser` as an absolute URL at the API that the grant opens (SMART, "Identity data"). */
 export const fhirUserUrl = (environment: Environment, grant: Pick<GrantContext, 'api' | 'fhirUser'>): string => {
@@ -19,9 +20,12 @@ export const createSubjects = (deps: { environment: Environment; directory: Dire
   const { environment, directory, connections } = deps
 
   /** The engine's account of a subject; undefined for one who is unknown or locked, so that nothing is issued. */
-  const findAccount: NonNullable<Configuration['findAccount']> = async (_ctx, subject, token) => {
-    const member = await directory.findBySubject(environment.id, subject)
-    if (member?.status !== 'active') return undefined
+  const findAccount: NonNullable<Configuration['findAccount']> = async (ctx, subject, token) => {
+    // A grant that is live is one of an active member: that was just asked.
+    if (stateOf(ctx.req).grant?.memberSubject !== subject) {
+      const member = await directory.findBySubject(environment.id, subject)
+      if (member?.status !== 'active') return undefined
+    }
     return {
       accountId: subject,
       claims: tellFaults(async () => {

@@ -11,7 +11,7 @@ import { lockServer } from '../../src/storage/server-lock.ts'
 import { openShortLived, quiet } from './stores.ts'
 
 const [action = '', url = '', json = '{}'] = process.argv.slice(2)
-const given = JSON.parse(json) as { key?: string; times?: number; node?: string; issuer?: string }
+const given = JSON.parse(json) as { key?: string; times?: number; node?: string; issuer?: string; family?: string }
 const times = given.times ?? 1
 const key = given.key ?? 'key'
 const together = () => {
@@ -41,7 +41,13 @@ const actions: Record<string, () => Promise<unknown>> = {
     const database = await openDatabase({ url, log: quiet })
     const tokens = createRefreshTokens({ database, issuer: given.issuer ?? '', now: Date.now })
     await together()
-    const verdicts = await Promise.all(Array.from({ length: times }, () => tokens.present(key)))
+    const name = { family: given.family ?? '', generation: 0 }
+    const presentation = () =>
+      database.transaction(async (trx) => {
+        await tokens.hold(trx, name.family)
+        return tokens.present(trx, key, name)
+      })
+    const verdicts = await Promise.all(Array.from({ length: times }, presentation))
     await database.close()
     return verdicts
   },
