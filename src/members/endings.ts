@@ -2,10 +2,12 @@
  * Every way in which what was shared comes to an end.
  *
  * Several may end at once, and be shared anew meanwhile. So that nobody waits in a circle, rows are locked in one order:
- * delegation, grants by id, connection.
+ * delegation, grants by id, connection. What ends stands in the log of endings before it is committed (R46).
  */
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
+import type { NewEnding } from '../recovery/endings.ts'
+import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
 import { delegationInForce } from './delegates.ts'
@@ -17,6 +19,8 @@ interface Ending {
   /** `member:{id}`, `client:{client_id}`, `staff:{id}` or `system`. */
   actor: string
   requestId: string | null
+  /** When it ended, in milliseconds, where that is replayed from the log of endings (R46); by default now. */
+  replayedFrom?: number
 }
 
 interface EndOfGrant extends Ending {
@@ -50,22 +54,39 @@ export interface Endings {
   endDelegation(trx: Transaction<Tables> | null, end: EndOfDelegation): Promise<string[] | undefined>
 }
 
-export function createEndings(deps: { database: Database; audit: Audit; now: () => number }): Endings {
-  const { database, audit, now } = deps
+export function createEndings(deps: {
+  database: Database
+  audit: Audit
+  /** Left out where no log is kept. */
+  endingsLog?: EndingsLog | undefined
+  now: () => number
+}): Endings {
+  const { database, audit, endingsLog, now } = deps
   const within = <T>(trx: Transaction<Tables> | null, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> =>
     trx === null ? database.transaction(work) : work(trx)
 
+  /** What is replayed stands in a log already. */
+  function note(trx: Transaction<Tables>, end: Pick<Ending, 'replayedFrom'>, ending: NewEnding): void {
+    if (end.replayedFrom === undefined) endingsLog?.note(trx, ending)
+  }
+
+  const replayed = ({ replayedFrom }: Pick<Ending, 'replayedFrom'>): Record<string, string> =>
+    replayedFrom === undefined ? {} : { replayedFrom: new Date(replayedFrom).toISOString() }
+
   async function endGrant(trx: Transaction<Tables>, end: EndOfGrant): Promise<boolean> {
+    const { issuer, grantId, reason, actor } = end
+    const at = end.replayedFrom ?? now()
     // The condition and the change are one statement: of any number of callers exactly one ends the grant.
     const ended = await trx
       .updateTable('grants')
-      .set({ ended_at: now(), end_reason: end.reason })
-      .where('id', '=', end.grantId)
-      .where('issuer', '=', end.issuer)
+      .set({ ended_at: at, end_reason: reason })
+      .where('id', '=', grantId)
+      .where('issuer', '=', issuer)
       .where('ended_at', 'is', null)
       .returning(['client_id', 'connection_id', 'member_id', 'patient_id'])
       .executeTakeFirst()
     if (!ended) return false
+    note(trx, end, { kind: 'grant', at, issuer, grantId, reason, actor })
     await trx
       .deleteFrom('refresh_tokens')
       .where('issuer', '=', end.issuer)
@@ -74,21 +95,22 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
     const connection = ended.connection_id === null ? undefined : await closeConnection(trx, ended.connection_id, end)
     await audit.record(trx, {
       type: 'grant.ended',
-      issuer: end.issuer,
-      actor: end.actor,
+      issuer,
+      actor,
       memberId: ended.member_id,
       patientId: ended.patient_id ?? undefined,
       appId: connection?.app_id,
-      grantId: end.grantId,
+      grantId,
       requestId: end.requestId ?? undefined,
-      details: { reason: end.reason, clientId: ended.client_id, connectionId: ended.connection_id },
+      details: { reason, clientId: ended.client_id, connectionId: ended.connection_id, ...replayed(end) },
     })
     return true
   }
 
   /** Ends the connection if no live grant is left in it. Answers whose it is. */
   async function closeConnection(trx: Transaction<Tables>, connectionId: string, end: Ending) {
-    const at = now()
+    const { issuer, reason, actor } = end
+    const at = end.replayedFrom ?? now()
     // Whoever is just now adding a grant to it holds it: what is asked next then sees that grant.
     const connection = await trx
       .selectFrom('connections')
@@ -117,6 +139,7 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
       )
       .executeTakeFirst()
     if (connection && closed.numUpdatedRows > 0n) {
+      note(trx, end, { kind: 'connection', at, issuer, connectionId, reason, actor })
       await audit.record(trx, {
         type: 'connection.ended',
         issuer: end.issuer,
@@ -125,7 +148,7 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
         patientId: connection.patient_id,
         appId: connection.app_id,
         requestId: end.requestId ?? undefined,
-        details: { reason: end.reason, connectionId },
+        details: { reason, connectionId, ...replayed(end) },
       })
     }
     return connection
@@ -169,6 +192,7 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
 
   async function endDelegation(trx: Transaction<Tables>, end: EndOfDelegation): Promise<string[] | undefined> {
     const { delegationId, ...rest } = end
+    const at = end.replayedFrom ?? now()
     const row = await trx
       .selectFrom('delegations')
       .selectAll()
@@ -177,7 +201,8 @@ export function createEndings(deps: { database: Database; audit: Audit; now: () 
       .forUpdate()
       .executeTakeFirst()
     if (!row || !delegationInForce(row, now())) return undefined
-    await trx.updateTable('delegations').set({ ends_at: now() }).where('id', '=', delegationId).execute()
+    await trx.updateTable('delegations').set({ ends_at: at }).where('id', '=', delegationId).execute()
+    note(trx, end, { kind: 'delegation', at, issuer: end.issuer, delegationId, actor: end.actor })
     return endGrantsOfDelegation(trx, {
       ...rest,
       reason: 'authority_ended',

@@ -1,0 +1,38 @@
+/**
+ * What the log of endings says, line by line (R46): everything that must stay ended when the store is an older one. Ids only.
+ */
+import { z } from 'zod'
+
+const id = z.string().min(1).max(200)
+const common = { v: z.literal(1), at: z.int().min(0), issuer: id }
+const end = { ...common, reason: id, actor: id }
+
+const endingSchema = z.discriminatedUnion('kind', [
+  z.object({ ...end, kind: z.literal('grant'), grantId: id }),
+  z.object({ ...end, kind: z.literal('connection'), connectionId: id }),
+  z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
+  z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),
+  // Of these the last one counts, whichever way it goes.
+  z.object({ ...common, kind: z.literal('member'), memberId: id, status: z.enum(['active', 'locked']) }),
+  z.object({ ...common, kind: z.literal('credential'), credentialId: id, status: z.enum(['active', 'suspended']) }),
+])
+
+/** Something that ended at `at`, in milliseconds. */
+export type Ending = z.infer<typeof endingSchema>
+
+type Unversioned<T> = T extends unknown ? Omit<T, 'v'> : never
+
+/** As it is handed to the log. */
+export type NewEnding = Unversioned<Ending>
+
+/** The line for an ending. */
+export const lineOf = (ending: NewEnding): string => `${JSON.stringify({ v: 1, ...ending })}\n`
+
+/** What a line says; null for one that says nothing that we know. */
+export function parseLine(line: string): Ending | null {
+  try {
+    return endingSchema.safeParse(JSON.parse(line)).data ?? null
+  } catch {
+    return null
+  }
+}
