@@ -8,6 +8,7 @@
  */
 import type { Transaction } from 'kysely'
 import type { Log } from '../log.ts'
+import { type Named, prepared } from '../storage/prepared.ts'
 import type { AuditRow, Tables } from '../storage/tables.ts'
 import { afterCommit, afterEnd, beforeCommit, lockByName } from '../storage/transaction-hooks.ts'
 import { canonicalJson, entryHash, GENESIS } from './chain.ts'
@@ -33,6 +34,13 @@ export type AuditType =
   | 'grant.ended'
   | 'connection.ended'
   | 'key.created'
+  | 'key.rotated'
+  | 'key.removed'
+  | 'key.revoked'
+  | 'secret.created'
+  | 'secret.rotated'
+  | 'secret.removed'
+  | 'keys.sealed-again'
   | 'server.started'
   | 'server.stopped'
   | 'demonstration.loaded'
@@ -67,6 +75,36 @@ export interface Audit {
 /** An entry that has no place in the chain yet. */
 type Entry = Omit<AuditRow, 'writer' | 'sequence' | 'previous_hash' | 'hash'>
 
+const findHead = prepared((db, value: Named<{ writer: string }>) =>
+  db
+    .selectFrom('audit')
+    .select(['sequence', 'hash'])
+    .where('writer', '=', value('writer'))
+    .orderBy('sequence', 'desc')
+    .limit(1),
+)
+
+const append = prepared((db, value: Named<AuditRow>) =>
+  db.insertInto('audit').values({
+    writer: value('writer'),
+    sequence: value('sequence'),
+    time: value('time'),
+    plan: value('plan'),
+    issuer: value('issuer'),
+    type: value('type'),
+    outcome: value('outcome'),
+    actor: value('actor'),
+    member_id: value('member_id'),
+    patient_id: value('patient_id'),
+    app_id: value('app_id'),
+    grant_id: value('grant_id'),
+    request_id: value('request_id'),
+    details: value('details'),
+    previous_hash: value('previous_hash'),
+    hash: value('hash'),
+  }),
+)
+
 /**
  * @param options.node the writer's name. Servers that share a database should each have their own: those that have the
  * same are correct, and wait for each other
@@ -92,7 +130,7 @@ export function createAudit(options: {
   const entriesOf = new WeakMap<Transaction<Tables>, Entry[]>()
 
   /** Chains the entries of one transaction to the last one that is committed. */
-  async function append(trx: Transaction<Tables>, entries: readonly Entry[]): Promise<void> {
+  async function link(trx: Transaction<Tables>, entries: readonly Entry[]): Promise<void> {
     const chain = freest()
     const writer = writerOf(chain)
     busy[chain] = (busy[chain] ?? 0) + 1
@@ -100,13 +138,7 @@ export function createAudit(options: {
       busy[chain] = (busy[chain] ?? 0) - 1
     })
     await lockByName(trx, `audit:${writer}`)
-    const head = await trx
-      .selectFrom('audit')
-      .select(['sequence', 'hash'])
-      .where('writer', '=', writer)
-      .orderBy('sequence', 'desc')
-      .limit(1)
-      .executeTakeFirst()
+    const [head] = await findHead(trx, { writer })
     let { sequence, hash } = head ?? { sequence: 0, hash: GENESIS }
     const rows = entries.map((entry): AuditRow => {
       sequence += 1
@@ -114,7 +146,7 @@ export function createAudit(options: {
       hash = entryHash(linked)
       return { ...linked, hash }
     })
-    await trx.insertInto('audit').values(rows).execute()
+    for (const row of rows) await append(trx, row)
     if (stream) afterCommit(trx, () => rows.forEach(stream.write))
   }
 
@@ -124,7 +156,7 @@ export function createAudit(options: {
       const entries = known ?? []
       if (!known) {
         entriesOf.set(trx, entries)
-        beforeCommit(trx, () => append(trx, entries))
+        beforeCommit(trx, () => link(trx, entries))
       }
       entries.push({
         time: options.now(),

@@ -9,6 +9,7 @@ import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
 import { InputFaults, LatchkeyError } from '../errors.ts'
 import type { Database } from '../storage/database.ts'
+import { type Named, prepared } from '../storage/prepared.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
 import { type PatientChoice, readChoices } from './directory.ts'
 import { createEndings, type Endings } from './endings.ts'
@@ -79,6 +80,13 @@ export interface ConnectionsDeps {
   now: () => number
   newId: () => string
 }
+
+const noteUse = prepared((db, value: Named<{ connectionId: string; at: number }>) =>
+  db
+    .updateTable('connections')
+    .set({ last_used_at: value('at') })
+    .where('id', '=', value('connectionId')),
+)
 
 export function createConnections({ database, audit, mail, now, newId }: ConnectionsDeps): Connections {
   async function insertConsent(
@@ -256,7 +264,7 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
     },
 
     async touch(trx, connectionId) {
-      await trx.updateTable('connections').set({ last_used_at: now() }).where('id', '=', connectionId).execute()
+      await noteUse(trx, { connectionId, at: now() })
     },
 
     find: (issuer, memberId) =>

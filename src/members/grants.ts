@@ -3,6 +3,7 @@
  */
 import type { ExpressionBuilder, Kysely } from 'kysely'
 import { Unavailable } from '../errors.ts'
+import { type Named, prepared } from '../storage/prepared.ts'
 import type { GrantRow, Tables } from '../storage/tables.ts'
 
 /** R9's sub-codes: why a grant is over. */
@@ -56,7 +57,8 @@ export function standingOf(row: StandingColumns, now: number): GrantStanding {
  * 1 where the member of the grant is not locked, and still owns the record or acts for the patient under a delegation in force that began
  * before the grant: a later delegation does not revive what was shared under one that ended (R34).
  */
-function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
+function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, value: Named<Asked>) {
+  const now = value('now')
   const owns = eb
     .selectFrom('own_records as o')
     .select('o.id')
@@ -86,35 +88,41 @@ function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: nu
     .end()
 }
 
-/** May tokens of this grant be issued and honoured at `now`? One query, on the hot path of refresh and introspection. */
-export async function readStanding(
-  db: Kysely<Tables>,
-  asked: { issuer: string; grantId: string; now: number },
-): Promise<GrantStanding> {
-  const row = await db
-    .selectFrom('grants as g')
-    .select(['g.connection_id', 'g.expires_at', 'g.ended_at', 'g.end_reason'])
-    .select((eb) => authority(eb, asked.now).as('authority'))
-    .where('g.id', '=', asked.grantId)
-    .where('g.issuer', '=', asked.issuer)
-    .executeTakeFirst()
-  return row ? standingOf(row, asked.now) : { ended: 'not_found' }
+interface Asked {
+  issuer: string
+  grantId: string
+  now: number
 }
 
-/** The context of a decided grant, ended or not. */
-export async function readContext(
-  db: Kysely<Tables>,
-  asked: { issuer: string; grantId: string; now: number },
-): Promise<GrantContext | undefined> {
-  const found = await db
+const findStanding = prepared((db, value: Named<Asked>) =>
+  db
+    .selectFrom('grants as g')
+    .select(['g.connection_id', 'g.expires_at', 'g.ended_at', 'g.end_reason'])
+    .select((eb) => authority(eb, value).as('authority'))
+    .where('g.id', '=', value('grantId'))
+    .where('g.issuer', '=', value('issuer')),
+)
+
+const findContext = prepared((db, value: Named<Asked>) =>
+  db
     .selectFrom('grants as g')
     .innerJoin('members as m', (join) => join.onRef('m.id', '=', 'g.member_id').onRef('m.issuer', '=', 'g.issuer'))
     .selectAll('g')
     .select('m.subject as subject')
-    .select((eb) => authority(eb, asked.now).as('authority'))
-    .where('g.id', '=', asked.grantId)
-    .where('g.issuer', '=', asked.issuer)
-    .executeTakeFirst()
+    .select((eb) => authority(eb, value).as('authority'))
+    .where('g.id', '=', value('grantId'))
+    .where('g.issuer', '=', value('issuer')),
+)
+
+/** May tokens of this grant be issued and honoured at `now`? One query, on the hot path of refresh and introspection. */
+export async function readStanding(db: Kysely<Tables>, asked: Asked): Promise<GrantStanding> {
+  const [row] = await findStanding(db, asked)
+  return row ? standingOf(row, asked.now) : { ended: 'not_found' }
+}
+
+/** The context of a decided grant, ended or not. */
+export async function readContext(db: Kysely<Tables>, asked: Asked): Promise<GrantContext | undefined> {
+  const [found] = await findContext(db, asked)
   if (!found || found.context === null) return undefined
   const { subject, authority: held, ...row } = found
   const context = parseContext(found.context)

@@ -7,6 +7,7 @@
 import type { Environment } from '../config/settings.ts'
 import { secretMatches } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
+import { type Named, prepared } from '../storage/prepared.ts'
 import type { AppRow, CredentialRow } from '../storage/tables.ts'
 import type { ClientMetadata } from './engine.ts'
 
@@ -68,6 +69,38 @@ export const allowedOrigin = (origin: string, redirectUris: readonly string[]): 
 const linkable = (address: string | null): string | null =>
   /^https?:$/.test(URL.parse(address ?? '')?.protocol ?? '') ? address : null
 
+const findCredential = prepared((db, value: Named<{ issuer: string; clientId: string }>) =>
+  db
+    .selectFrom('credentials')
+    .innerJoin('apps', 'apps.id', 'credentials.app_id')
+    .innerJoin('organizations', 'organizations.id', 'apps.organization_id')
+    .select([
+      'credentials.id as credentialId',
+      'credentials.kind',
+      'credentials.redirect_uris',
+      'credentials.scopes',
+      'credentials.apis',
+      'apps.id',
+      'apps.name',
+      'apps.website',
+      'apps.privacy_policy_url',
+      'apps.terms_url',
+      'organizations.name as developer',
+    ])
+    .where('credentials.issuer', '=', value('issuer'))
+    .where('credentials.client_id', '=', value('clientId'))
+    .where('credentials.status', '=', 'active'),
+)
+
+const findSecrets = prepared((db, value: Named<{ credentialId: string; now: number }>) =>
+  db
+    .selectFrom('credential_secrets')
+    .select('hash')
+    .where('credential_id', '=', value('credentialId'))
+    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', value('now'))]))
+    .orderBy('created_at', 'desc'),
+)
+
 /** The clients of one issuer. */
 export const createClients = (deps: { database: Database; environment: Environment; now: () => number }) => {
   const { database, environment, now } = deps
@@ -76,38 +109,10 @@ export const createClients = (deps: { database: Database; environment: Environme
   const find = async (clientId: string): Promise<ClientRecord | undefined> => {
     // No id has it, and no store takes it: a guess must not become a fault of ours.
     if (clientId.includes('\0')) return undefined
-    const row = await database.db
-      .selectFrom('credentials')
-      .innerJoin('apps', 'apps.id', 'credentials.app_id')
-      .innerJoin('organizations', 'organizations.id', 'apps.organization_id')
-      .select([
-        'credentials.id as credentialId',
-        'credentials.kind',
-        'credentials.redirect_uris',
-        'credentials.scopes',
-        'credentials.apis',
-        'apps.id',
-        'apps.name',
-        'apps.website',
-        'apps.privacy_policy_url',
-        'apps.terms_url',
-        'organizations.name as developer',
-      ])
-      .where('credentials.issuer', '=', environment.id)
-      .where('credentials.client_id', '=', clientId)
-      .where('credentials.status', '=', 'active')
-      .executeTakeFirst()
+    const [row] = await findCredential(database.db, { issuer: environment.id, clientId })
     if (!row) return undefined
     const secrets =
-      row.kind === 'public'
-        ? []
-        : await database.db
-            .selectFrom('credential_secrets')
-            .select('hash')
-            .where('credential_id', '=', row.credentialId)
-            .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now())]))
-            .orderBy('created_at', 'desc')
-            .execute()
+      row.kind === 'public' ? [] : await findSecrets(database.db, { credentialId: row.credentialId, now: now() })
     const { credentialId, kind, redirect_uris, scopes, apis, ...app } = row
     return {
       clientId,

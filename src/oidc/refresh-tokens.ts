@@ -7,6 +7,7 @@
 import type { Transaction } from 'kysely'
 import { sha256 } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
+import { type Named, prepared } from '../storage/prepared.ts'
 import type { RefreshTokenRow, Tables } from '../storage/tables.ts'
 import { graceMillis, judge, type Standing, type TokenName, type Verdict } from './rotation.ts'
 
@@ -25,19 +26,74 @@ export interface StoredToken {
   standing: Standing
 }
 
+type Place = { issuer: string; grant: string }
+
+const findToken = prepared((db, value: Named<{ hash: string; issuer: string }>) =>
+  db
+    .selectFrom('refresh_tokens')
+    .selectAll()
+    .where('token_hash', '=', value('hash'))
+    .where('issuer', '=', value('issuer')),
+)
+
+/** What decides upon a token: itself, its parents, siblings and children. */
+const findKin = prepared((db, value: Named<Place & { from: number; to: number }>) =>
+  db
+    .selectFrom('refresh_tokens')
+    .select(['token_hash', 'generation', 'used_at', 'uses', 'killed_at'])
+    .where('issuer', '=', value('issuer'))
+    .where('grant_id', '=', value('grant'))
+    .where('generation', '>=', value('from'))
+    .where('generation', '<=', value('to')),
+)
+
+const holdGrant = prepared((db, value: Named<Place>) =>
+  db
+    .selectFrom('grants')
+    .select(['scope', 'connection_id', 'ended_at', 'end_reason'])
+    .where('id', '=', value('grant'))
+    .where('issuer', '=', value('issuer'))
+    .forUpdate(),
+)
+
+const noteUse = prepared((db, value: Named<{ hash: string; usedAt: number; uses: number }>) =>
+  db
+    .updateTable('refresh_tokens')
+    .set({ used_at: value('usedAt'), uses: value('uses') })
+    .where('token_hash', '=', value('hash')),
+)
+
+const buryBefore = prepared((db, value: Named<Place & { generation: number; cold: number }>) =>
+  db
+    .deleteFrom('refresh_tokens')
+    .where('issuer', '=', value('issuer'))
+    .where('grant_id', '=', value('grant'))
+    .where('generation', '<', value('generation'))
+    .where((eb) => eb.or([eb('used_at', '<', value('cold')), eb('killed_at', '<', value('cold'))])),
+)
+
+const storeToken = prepared((db, value: Named<NewToken>) =>
+  db.insertInto('refresh_tokens').values({
+    token_hash: value('hash'),
+    issuer: value('issuer'),
+    grant_id: value('grant'),
+    generation: value('generation'),
+    payload: value('payload'),
+    expires_at: value('expiresAt'),
+    created_at: value('at'),
+    used_at: null,
+    uses: 0,
+    killed_at: null,
+  }),
+)
+
+type NewToken = Place & { hash: string; generation: number; payload: string; expiresAt: number; at: number }
+
 export const createRefreshTokens = (deps: { database: Database; issuer: string; now: () => number }) => {
   const { database, issuer, now } = deps
 
-  const family = (db: Handle, grantId: string) =>
-    db.selectFrom('refresh_tokens').where('issuer', '=', issuer).where('grant_id', '=', grantId)
-
-  /** What decides upon a token: itself, its parents, siblings and children. */
-  const kinOf = (db: Handle, { grant_id: grantId, generation }: Pick<RefreshTokenRow, 'grant_id' | 'generation'>) =>
-    family(db, grantId)
-      .select(['token_hash', 'generation', 'used_at', 'uses', 'killed_at'])
-      .where('generation', '>=', generation - 1)
-      .where('generation', '<=', generation + 1)
-      .execute()
+  const kinOf = (db: Handle, grant: string, generation: number): Promise<Kin[]> =>
+    findKin(db, { issuer, grant, from: generation - 1, to: generation + 1 })
 
   const standingOf = (row: Kin, kin: readonly Kin[]): Standing => {
     const firstUse = (generation: number): number | null =>
@@ -57,34 +113,29 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
 
   /** A token as it stands now; changes nothing. */
   const find = async (token: string): Promise<StoredToken | undefined> => {
-    const row = await database.db
-      .selectFrom('refresh_tokens')
-      .selectAll()
-      .where('token_hash', '=', sha256(token))
-      .where('issuer', '=', issuer)
-      .executeTakeFirst()
+    const [row] = await findToken(database.db, { hash: sha256(token), issuer })
     if (!row) return undefined
     // An unused token needs no kin to be judged: the common case is one query.
     const settled = row.used_at === null && row.killed_at === null
-    return { row, standing: standingOf(row, settled ? [] : await kinOf(database.db, row)) }
+    return { row, standing: standingOf(row, settled ? [] : await kinOf(database.db, row.grant_id, row.generation)) }
   }
 
   /** The newest generation that a family has, or undefined where none is stored. */
   const newest = async (grantId: string): Promise<RefreshTokenRow | undefined> =>
-    family(database.db, grantId).selectAll().orderBy('generation', 'desc').limit(1).executeTakeFirst()
+    database.db
+      .selectFrom('refresh_tokens')
+      .selectAll()
+      .where('issuer', '=', issuer)
+      .where('grant_id', '=', grantId)
+      .orderBy('generation', 'desc')
+      .limit(1)
+      .executeTakeFirst()
 
   /**
    * Until the end of the transaction nobody else judges, adds or ends tokens of this family: the grant stands for it.
    * Answers the grant as it is from now on.
    */
-  const hold = (trx: Trx, grantId: string) =>
-    trx
-      .selectFrom('grants')
-      .select(['scope', 'connection_id', 'ended_at', 'end_reason'])
-      .where('id', '=', grantId)
-      .where('issuer', '=', issuer)
-      .forUpdate()
-      .executeTakeFirst()
+  const hold = async (trx: Trx, grant: string) => (await holdGrant(trx, { issuer, grant }))[0]
 
   /**
    * Judges a presentation and takes note of it; the caller holds the family, so of many at once only one is first. What
@@ -92,21 +143,19 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
    */
   const present = async (trx: Trx, token: string, { family: grantId, generation }: TokenName): Promise<Verdict> => {
     const hash = sha256(token)
-    const kin = await kinOf(trx, { grant_id: grantId, generation })
+    const kin = await kinOf(trx, grantId, generation)
     const row = kin.find((each) => each.token_hash === hash)
     if (!row) return 'refuse'
     const standing = standingOf(row, kin)
     const verdict = judge(standing, now())
     if (verdict !== 'first' && verdict !== 'again') return verdict
-    await trx
-      .updateTable('refresh_tokens')
-      .set({ used_at: row.used_at ?? now(), uses: row.uses + 1 })
-      .where('token_hash', '=', hash)
-      .execute()
+    await noteUse(trx, { hash, usedAt: row.used_at ?? now(), uses: row.uses + 1 })
     if (verdict === 'again') return verdict
     if (kin.some((each) => each !== row && each.generation === generation)) await kill(trx, grantId, row)
     const parentIsCold = standing.parentUsedAt !== null && standing.parentUsedAt < now() - graceMillis
-    if (parentIsCold || generation % buryAtLeastEvery === 0) await bury(trx, grantId, generation)
+    // Tombstones past their grace are no longer needed: their names say that they are spent.
+    if (parentIsCold || generation % buryAtLeastEvery === 0)
+      await buryBefore(trx, { issuer, grant: grantId, generation, cold: now() - graceMillis })
     return verdict
   }
 
@@ -120,18 +169,6 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
       .where('generation', '=', used.generation)
       .where('token_hash', '!=', used.token_hash)
       .where('used_at', 'is', null)
-      .execute()
-  }
-
-  /** Tombstones past their grace are no longer needed: their names say that they are spent. */
-  const bury = async (trx: Trx, grantId: string, generation: number): Promise<void> => {
-    const cold = now() - graceMillis
-    await trx
-      .deleteFrom('refresh_tokens')
-      .where('issuer', '=', issuer)
-      .where('grant_id', '=', grantId)
-      .where('generation', '<', generation)
-      .where((eb) => eb.or([eb('used_at', '<', cold), eb('killed_at', '<', cold)]))
       .execute()
   }
 
@@ -151,21 +188,15 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
 
   /** Stores a new token; the caller holds the family. */
   const add = async (trx: Trx, token: string, name: TokenName, payload: string, expiresAt: number): Promise<void> => {
-    await trx
-      .insertInto('refresh_tokens')
-      .values({
-        token_hash: sha256(token),
-        issuer,
-        grant_id: name.family,
-        generation: name.generation,
-        payload,
-        expires_at: expiresAt,
-        created_at: now(),
-        used_at: null,
-        uses: 0,
-        killed_at: null,
-      })
-      .execute()
+    await storeToken(trx, {
+      hash: sha256(token),
+      issuer,
+      grant: name.family,
+      generation: name.generation,
+      payload,
+      expiresAt,
+      at: now(),
+    })
   }
 
   const removeFamily = async (grantId: string): Promise<void> => {

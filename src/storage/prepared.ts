@@ -1,0 +1,44 @@
+/**
+ * Queries whose text is made once. Building and compiling one costs several times what running it does, so those that every
+ * token needs are built at their first use, with named values in place of real ones.
+ */
+import type { Compilable, CompiledQuery, Kysely } from 'kysely'
+import type { Tables } from './tables.ts'
+
+/** Stands for a value until the query is run. */
+class Placeholder {
+  readonly name: PropertyKey
+
+  constructor(name: PropertyKey) {
+    this.name = name
+  }
+}
+
+/**
+ * Makes a query that is run by its values' names:
+ *
+ *     const findPlan = prepared((db, value: Named<{ id: string }>) =>
+ *       db.selectFrom('organizations').select('plan').where('id', '=', value('id')))
+ *     const [row] = await findPlan(trx, { id })
+ *
+ * The shape must not depend on the values: no `null` where `=` stands, no lists.
+ */
+export const prepared = <V extends object, R>(
+  build: (db: Kysely<Tables>, value: Named<V>) => Compilable<R>,
+): ((db: Kysely<Tables>, values: V) => Promise<R[]>) => {
+  // A process may use several engines; all connections to one store share its adapter.
+  const compiled = new WeakMap<object, CompiledQuery<R>>()
+  const value: Named<V> = (name) => new Placeholder(name) as never
+  return async (db, values) => {
+    const { adapter } = db.getExecutor()
+    const query = compiled.get(adapter) ?? build(db, value).compile()
+    compiled.set(adapter, query)
+    const parameters = query.parameters.map((each) =>
+      each instanceof Placeholder ? values[each.name as keyof V] : each,
+    )
+    return (await db.executeQuery<R>({ ...query, parameters })).rows
+  }
+}
+
+/** Names one of the values with which a prepared query will be run. */
+export type Named<V> = <K extends keyof V>(name: K) => V[K]
