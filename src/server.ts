@@ -21,7 +21,11 @@ import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
+import { createKeyRing } from './oidc/key-ring.ts'
+import { addKeyRotation, createKeyRotation } from './oidc/key-rotation.ts'
+import { ensureKeys, sealAgain } from './oidc/keys.ts'
 import { mountIssuers } from './oidc/routes.ts'
+import type { OpenSigner } from './oidc/signer.ts'
 import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
@@ -32,7 +36,7 @@ import { createSandboxFhir } from './sandbox/fhir/index.ts'
 import { letterRoutes } from './sandbox/letters-routes.ts'
 import { createPeople } from './sandbox/people/index.ts'
 import { sandboxRoutes } from './sandbox/routes.ts'
-import { createMac, createSealer, newId } from './secrets.ts'
+import { createSealer, newId } from './secrets.ts'
 import { openDatabase } from './storage/database.ts'
 import { engineOf } from './storage/engine.ts'
 import { createJobs } from './storage/jobs.ts'
@@ -63,6 +67,8 @@ export interface ServerOptions {
   now?: () => number
   /** Puts something between the store and everything else: a test's store that fails on command. */
   wrapDialect?: (dialect: Dialect) => Dialect
+  /** Where private keys are instead of in this process. */
+  openSigner?: OpenSigner
 }
 
 const viewsFolder = join(import.meta.dirname, '..', 'views')
@@ -82,7 +88,8 @@ const chainsOf = ({ database }: Settings): number =>
   engineOf(database.url) === 'sqlite' ? 1 : Math.min(database.pool.size, 8)
 
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
-export const createServer = async ({ settings, log, now = Date.now, wrapDialect }: ServerOptions): Promise<Server> => {
+export const createServer = async (options: ServerOptions): Promise<Server> => {
+  const { settings, log, now = Date.now, wrapDialect, openSigner } = options
   const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
   const database = await openDatabase({ ...settings.database, log, ...(wrapDialect ? { wrapDialect } : {}) })
@@ -120,24 +127,31 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
   })
 
   const environments = settings.plans.flatMap((plan) => plan.environments)
-  const issuers = await Promise.all(
-    environments.map((environment) =>
-      createIssuer(environment, {
-        settings,
-        database,
-        shortLived: shortLivedOf(environment.id),
-        sealer,
-        audit,
-        directory,
-        connections,
-        log,
-        now,
-      }),
-    ),
+  const ids = environments.map(({ id }) => id)
+  const keyDeps = { database, sealer, audit, now }
+  await Promise.all(ids.map((id) => ensureKeys(id, keyDeps)))
+  await Promise.all(ids.map((id) => sealAgain(id, keyDeps)))
+  const { rotateDays } = settings.keys
+  addKeyRotation({ rotation: createKeyRotation(keyDeps), jobs, issuers: ids, rotateDays })
+  const keyRing = await createKeyRing({ database, sealer, issuers: ids, log, ...(openSigner ? { openSigner } : {}) })
+  const issuers = environments.map((environment) =>
+    createIssuer(environment, {
+      settings,
+      database,
+      shortLived: shortLivedOf(environment.id),
+      sealer,
+      keyRing,
+      audit,
+      directory,
+      connections,
+      log,
+      now,
+    }),
   )
 
   // One query asks both whether the store answers and whether a newer server has left us tables to run on.
   const probes: Probe[] = [{ name: 'the database', check: () => checkTables(database.db) }]
+  probes.push({ name: 'the keys', check: keyRing.check })
   if (redis) probes.push({ name: 'Redis', check: redis.check })
   const health = createHealth({ probes, log })
   const sandboxes = environments.filter(({ sandbox }) => sandbox)
@@ -147,7 +161,7 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
   app.use(healthRoutes(health))
   app.use(portalRoutes({ settings, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
   app.use(mountIssuers(issuers))
-  for (const { environment, authorizations, keys } of issuers)
+  for (const { environment, authorizations, formsMac } of issuers)
     app.use(
       interactionRoutes({
         environment,
@@ -159,7 +173,7 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
         database,
         audit,
         views,
-        forms: createForms({ mac: createMac(keys.secrets.forms) }),
+        forms: createForms({ mac: formsMac }),
         log,
         now,
         consent: settings.consent,
@@ -217,6 +231,7 @@ export const createServer = async ({ settings, log, now = Date.now, wrapDialect 
         await record('server.stopped')
       }
       await jobs.stop()
+      await keyRing.close()
       mail.close()
       audit.close()
       await redis?.close()

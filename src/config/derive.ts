@@ -32,6 +32,7 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
       from: config.mail.from ?? `no-reply@${new URL(publicUrl).hostname}`,
       smtpUrl: config.mail.smtpUrl === null ? null : (readSecret(config.mail.smtpUrl, 'mail.smtpUrl') ?? null),
     },
+    keys: config.keys,
     session: config.session,
     signIn: config.signIn,
     tokens: config.tokens,

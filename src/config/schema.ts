@@ -47,6 +47,18 @@ export const configSchema = z
       )
       .min(1)
       .describe('Keys that seal what is secret at rest. The first seals; all open, so that keys can be changed.'),
+    keys: section(
+      {
+        rotateDays: z
+          .int()
+          .min(2)
+          .max(1095)
+          .nullable()
+          .default(90)
+          .describe('Signing keys and secrets are replaced when they are so old. Null: by command only.'),
+      },
+      'The keys that sign tokens, and the secrets behind cookies, forms and refresh tokens.',
+    ).prefault({}),
     log: section(
       {
         level: z

@@ -36,6 +36,8 @@ export interface Settings {
     /** `smtp://` or `smtps://`; null keeps letters on a page of the development server. */
     smtpUrl: string | null
   }
+  /** After how many days keys are replaced; null: by command only. */
+  keys: { rotateDays: number | null }
   session: { idleMinutes: number; absoluteHours: number }
   signIn: {
     /** Failures of one account from one address within the window, before it must wait. */

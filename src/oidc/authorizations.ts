@@ -46,7 +46,8 @@ const text = (value: unknown): string | null => (typeof value === 'string' && va
 const secondsLeft = (interaction: Interaction): number => Math.max(1, interaction.exp - Math.floor(Date.now() / 1000))
 
 export const createAuthorizations = (deps: {
-  provider: Provider
+  /** The engine in force at each call: keys change while members are on their way. */
+  provider: () => Provider
   environment: Environment
   clients: Clients
   connections: Connections
@@ -56,7 +57,7 @@ export const createAuthorizations = (deps: {
 
   const interactionOf = async ({ req, res }: Exchange, uid: string): Promise<Interaction> => {
     try {
-      const interaction = await provider.interactionDetails(req, res)
+      const interaction = await provider().interactionDetails(req, res)
       if (interaction.uid !== uid) throw new errors.SessionNotFound('another authorization')
       return interaction
     } catch (error) {
@@ -96,7 +97,7 @@ export const createAuthorizations = (deps: {
    * begun in another window, after this authorization.
    */
   const forgetOthers = async ({ req, res }: Exchange, interaction: Interaction, subject: string): Promise<void> => {
-    const session = await provider.Session.get(provider.createContext(req, res))
+    const session = await provider().Session.get(provider().createContext(req, res))
     if (session.accountId && session.accountId !== subject) await session.destroy()
     if (!interaction.session || interaction.session.accountId === subject) return
     interaction.session = undefined
@@ -107,7 +108,7 @@ export const createAuthorizations = (deps: {
   const signedIn = async (exchange: Exchange, uid: string, subject: string): Promise<string> => {
     const interaction = await interactionOf(exchange, uid)
     await forgetOthers(exchange, interaction, subject)
-    return provider.interactionResult(
+    return provider().interactionResult(
       exchange.req,
       exchange.res,
       { login: { accountId: subject, amr: ['pwd'] } },
@@ -118,7 +119,7 @@ export const createAuthorizations = (deps: {
   /** The member has chosen whose record this is about. */
   const patientChosen = async (exchange: Exchange, uid: string, patientId: string): Promise<string> => {
     await interactionOf(exchange, uid)
-    return provider.interactionResult(exchange.req, exchange.res, { patient: { id: patientId } })
+    return provider().interactionResult(exchange.req, exchange.res, { patient: { id: patientId } })
   }
 
   /**
@@ -133,7 +134,7 @@ export const createAuthorizations = (deps: {
     const interaction = await interactionOf(exchange, authorization.uid)
     if (!interaction.session) throw new LatchkeyError('authorization_expired', 400)
     const { scopes } = parseScopes(decision.grantedScope)
-    const grant = new provider.Grant({
+    const grant = new (provider().Grant)({
       accountId: interaction.session.accountId,
       clientId: authorization.client.clientId,
     })
@@ -147,13 +148,13 @@ export const createAuthorizations = (deps: {
     await connections.recordShared({ ...decision, grantId })
     interaction.params.scope = decision.grantedScope
     await interaction.save(secondsLeft(interaction))
-    return provider.interactionResult(exchange.req, exchange.res, { consent: { grantId } })
+    return provider().interactionResult(exchange.req, exchange.res, { consent: { grantId } })
   }
 
   /** Goes back to the app with `access_denied` and a description for its developer. */
   const refuse = async (exchange: Exchange, uid: string, description: string): Promise<string> => {
     await interactionOf(exchange, uid)
-    return provider.interactionResult(
+    return provider().interactionResult(
       exchange.req,
       exchange.res,
       { error: 'access_denied', error_description: description },
@@ -163,13 +164,13 @@ export const createAuthorizations = (deps: {
 
   /** The member who is signed in at this browser outside of any authorization, by `sub`. */
   const signedInSubject = async ({ req, res }: Exchange): Promise<string | null> => {
-    const session = await provider.Session.get(provider.createContext(req, res))
+    const session = await provider().Session.get(provider().createContext(req, res))
     return session.accountId ?? null
   }
 
   /** Signs the browser out of this issuer. Connections with offline access go on. */
   const signOut = async ({ req, res }: Exchange): Promise<void> => {
-    const session = await provider.Session.get(provider.createContext(req, res))
+    const session = await provider().Session.get(provider().createContext(req, res))
     if (session.accountId) await session.destroy()
   }
 

@@ -1,11 +1,13 @@
 /**
  * The seam to the engine, oidc-provider: the only file that imports it, and only its public interface.
  *
- * Owns: which of the engine's names the rest of `oidc` may use, and how a fault of ours is told to it.
+ * Owns: which of the engine's names the rest of `oidc` may use, how a fault of ours is told to it, and how it signs.
  * Does not own: its settings (provider.ts) or its storage (adapter.ts).
  */
-import { errors, interactionPolicy, Provider } from 'oidc-provider'
-import { LatchkeyError } from '../errors.ts'
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { type Configuration, ExternalSigningKey, errors, interactionPolicy, Provider } from 'oidc-provider'
+import { LatchkeyError, Unavailable } from '../errors.ts'
+import type { Signer } from './signer.ts'
 
 export type {
   Adapter,
@@ -49,6 +51,47 @@ export const tellFaults =
       throw translate(error)
     }
   }
+
+/** A signer as the engine takes it. Whatever keeps it from signing is a fault of ours. */
+class EngineKey extends ExternalSigningKey {
+  readonly #signer: Signer
+  readonly #publicKey: KeyObject
+  override sign: (bytes: Uint8Array) => Promise<Uint8Array>
+
+  constructor(signer: Signer) {
+    super()
+    this.#signer = signer
+    this.#publicKey = createPublicKey({ key: signer.publicJwk as JsonWebKey, format: 'jwk' })
+    this.sign = tellFaults(async (bytes) => {
+      try {
+        return await signer.sign(bytes)
+      } catch (cause) {
+        throw new Unavailable(`the key ${signer.kid} does not sign`, { cause })
+      }
+    })
+  }
+
+  override get kid(): string {
+    return this.#signer.kid
+  }
+
+  override get alg(): string {
+    return this.#signer.algorithm
+  }
+
+  override keyObject(): KeyObject {
+    return this.#publicKey
+  }
+}
+
+/**
+ * Keys for the engine's `jwks`, and the feature that they need. The engine calls it experimental and wants the version
+ * acknowledged that was read: another one refuses to start.
+ */
+export const engineKeys = (signers: readonly Signer[]): NonNullable<Configuration['jwks']> => ({
+  keys: signers.map((signer) => new EngineKey(signer)),
+})
+export const externalSigning = { enabled: true, ack: 'experimental-01' }
 
 /** The way back: wraps what is asked of the engine outside of its routes, so that a fault of ours is ours again. */
 export const hearFaults =

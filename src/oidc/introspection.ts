@@ -4,12 +4,13 @@
  * Owns: the answer for a JWT, the members that SMART adds for refresh tokens (SMART "Token Introspection"), who may ask.
  * Does not own: introspection of refresh tokens itself (the engine), or what ends with a grant (members/connections).
  */
-import { createLocalJWKSet, type JWK, type JWTPayload, jwtVerify } from 'jose'
+import { decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
 import type { Environment } from '../config/settings.ts'
 import type { Connections } from '../members/connections.ts'
 import type { GrantContext } from '../members/grants.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { Clients } from './clients.ts'
+import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { fhirUserUrl } from './subjects.ts'
 
 /** A live access token of this issuer, with the grant it rests on. */
@@ -18,11 +19,6 @@ export interface LiveToken {
   grant: GrantContext
   scope: string
 }
-
-/** Members that only a private key has (RFC 7518 §6). */
-const privateMembers = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'])
-const publicPart = (key: JWK): JWK =>
-  Object.fromEntries(Object.entries(key).filter(([name]) => !privateMembers.has(name))) as JWK
 
 const revokedKind = 'RevokedAccessToken'
 
@@ -37,17 +33,32 @@ export const createIntrospection = (deps: {
   connections: Connections
   clients: Clients
   shortLived: ShortLived
-  /** The issuer's signing keys. */
-  keys: JWK[]
+  keyRing: KeyRing
   now: () => number
 }) => {
-  const { environment, connections, clients, shortLived, now } = deps
-  const keys = createLocalJWKSet({ keys: deps.keys.map(publicPart) })
+  const { environment, connections, clients, shortLived, keyRing, now } = deps
+
+  const kidOf = (token: string): string | undefined => {
+    try {
+      return decodeProtectedHeader(token).kid
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Keys that are published now: what a revoked one signed is no token of ours. */
+  const publishedFor = async (token: string): Promise<IssuerKeys['published']> => {
+    const kid = kidOf(token)
+    // Another server may have signed with a key that was made a moment ago.
+    if (kid && !keyRing.of(environment.id).signers.some((signer) => signer.kid === kid)) await keyRing.ask()
+    return keyRing.of(environment.id).published
+  }
 
   /** The claims of an access token that we signed and that has not ended; undefined for anything else. */
   const claimsOf = async (token: string): Promise<JWTPayload | undefined> => {
+    const published = await publishedFor(token)
     try {
-      const { payload, protectedHeader } = await jwtVerify(token, keys, {
+      const { payload, protectedHeader } = await jwtVerify(token, published, {
         issuer: environment.issuer,
         audience: environment.apis.map((api) => api.baseUrl),
         algorithms: ['ES256', 'RS256'],

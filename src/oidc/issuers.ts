@@ -1,16 +1,18 @@
 /**
  * An issuer, put together: keys, clients, the engine, and the doors that other parts use.
  *
- * Owns: the order in which one issuer's parts are built. Does not own: any of the parts.
+ * Owns: the order in which one issuer's parts are built, and a new engine for each new set of keys. Does not own: any of
+ * the parts.
  * Hands to: routes.ts (addresses), interactions (pages), userinfo.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'koa'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
-import { createMac, type Sealer } from '../secrets.ts'
+import type { Mac, Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import { createAdapterFactory } from './adapter.ts'
@@ -19,9 +21,9 @@ import { type Clients, createClients } from './clients.ts'
 import { surroundEngine } from './endpoints.ts'
 import type { Provider } from './engine.ts'
 import { createIntrospection } from './introspection.ts'
-import { ensureKeys, type IssuerKeys, loadKeys } from './keys.ts'
+import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { createPolicy } from './policy.ts'
-import { createProvider } from './provider.ts'
+import { createProvider, type EngineHooks, engineRoutes } from './provider.ts'
 import { createRefreshTokens } from './refresh-tokens.ts'
 import { createResources } from './resources.ts'
 import { createSteps } from './steps.ts'
@@ -31,10 +33,12 @@ import { createUserinfo } from './userinfo.ts'
 
 export interface Issuer {
   environment: Environment
-  provider: Provider
+  /** Lets the engine answer a request for one of its routes. */
+  answer: (req: IncomingMessage, res: ServerResponse, route: string) => Promise<void>
   clients: Clients
   authorizations: Authorizations
-  keys: IssuerKeys
+  /** Of the forms on the issuer's pages. */
+  formsMac: Mac
   userinfo: (ctx: Context) => Promise<void>
 }
 
@@ -43,6 +47,7 @@ export interface IssuerDeps {
   database: Database
   shortLived: ShortLived
   sealer: Sealer
+  keyRing: KeyRing
   audit: Audit
   directory: Directory
   connections: Connections
@@ -50,14 +55,25 @@ export interface IssuerDeps {
   now: () => number
 }
 
-/** Builds an issuer; at its first start it makes the issuer's keys. */
-export const createIssuer = async (environment: Environment, deps: IssuerDeps): Promise<Issuer> => {
-  const { settings, database, shortLived, sealer, audit, directory, connections, log, now } = deps
-  await ensureKeys(environment.id, { database, sealer, audit, now })
-  const keys = await loadKeys(environment.id, { database, sealer })
-  const mac = createMac(keys.secrets['refresh-tokens'])
+/** The engine takes its keys once. Requests in flight finish on the engine that they began on. */
+const engineInForce = (keysNow: () => IssuerKeys, build: (keys: IssuerKeys) => Provider) => {
+  let built: { keys: IssuerKeys; provider: Provider; callback: ReturnType<Provider['callback']> } | undefined
+  return () => {
+    const keys = keysNow()
+    if (built?.keys !== keys) {
+      const provider = build(keys)
+      built = { keys, provider, callback: provider.callback() }
+    }
+    return built
+  }
+}
+
+/** Builds an issuer. */
+export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer => {
+  const { settings, database, shortLived, sealer, keyRing, audit, directory, connections, log, now } = deps
+  const mac = keyRing.mac(environment.id, 'refresh-tokens')
   const clients = createClients({ database, environment, now })
-  const introspection = createIntrospection({ environment, connections, clients, shortLived, keys: keys.signing, now })
+  const introspection = createIntrospection({ environment, connections, clients, shortLived, keyRing, now })
   const tokenResponse = createTokenResponse({ environment })
   const resources = createResources({
     environment,
@@ -79,42 +95,50 @@ export const createIssuer = async (environment: Environment, deps: IssuerDeps): 
     mac,
     now,
   })
-  const provider = createProvider({
-    environment,
-    settings,
-    keys,
-    mac,
-    hooks: {
-      adapter,
-      findAccount: createSubjects({ environment, directory, connections }).findAccount,
-      policy: createPolicy({ directory, issuer: environment.id }),
-      requestedApi: resources.requestedApi,
-      resourceServer: resources.resourceServer,
-      accessTokenClaims: tokenResponse.accessTokenClaims,
-      shapeAccessToken: tokenResponse.shapeAccessToken,
-      mayIntrospect: async (asking, grantId) => {
-        const grant = await connections.grantContext(environment.id, grantId)
-        return grant !== undefined && introspection.mayIntrospect(asking, grant)
-      },
-      stepReached: steps.reached,
+  const hooks: EngineHooks = {
+    adapter,
+    findAccount: createSubjects({ environment, directory, connections }).findAccount,
+    policy: createPolicy({ directory, issuer: environment.id }),
+    requestedApi: resources.requestedApi,
+    resourceServer: resources.resourceServer,
+    accessTokenClaims: tokenResponse.accessTokenClaims,
+    shapeAccessToken: tokenResponse.shapeAccessToken,
+    mayIntrospect: async (asking, grantId) => {
+      const grant = await connections.grantContext(environment.id, grantId)
+      return grant !== undefined && introspection.mayIntrospect(asking, grant)
     },
-  })
-  surroundEngine({
-    provider,
-    environment,
-    database,
-    audit,
-    log,
-    connections,
-    introspection,
-    tokenResponse,
-  })
+    stepReached: steps.reached,
+  }
+  const engine = engineInForce(
+    () => keyRing.of(environment.id),
+    (keys) => {
+      const provider = createProvider({ environment, settings, keys, mac, hooks })
+      surroundEngine({
+        provider,
+        environment,
+        database,
+        audit,
+        log,
+        connections,
+        introspection,
+        tokenResponse,
+      })
+      return provider
+    },
+  )
+  const provider = () => engine().provider
+  // Whatever is wrong with its settings is told at start.
+  provider()
   return {
     environment,
-    provider,
+    answer: async (req, res, route) => {
+      // Verifiers keep what they read here, so it is never older than the store.
+      if (route === engineRoutes.jwks) await keyRing.ask()
+      await engine().callback(req, res)
+    },
     clients,
     authorizations: createAuthorizations({ provider, environment, clients, connections, steps }),
-    keys,
+    formsMac: keyRing.mac(environment.id, 'forms'),
     userinfo: createUserinfo({ introspection, clients }),
   }
 }

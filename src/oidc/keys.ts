@@ -1,112 +1,164 @@
 /**
- * The keys of an issuer: made at first start, sealed at rest.
+ * The keys of an issuer in the store: made at first start, sealed at rest, sealed again when the sealing key changes.
  *
- * Owns: signing keys (ES256 for access tokens, RS256 because SMART wants it for ID tokens), and the issuer's other
- * secrets (cookies, forms, the MAC of refresh tokens).
- * Does not own: how they are sealed (secrets.ts) or what is signed (the engine).
+ * Owns: the rows of signing keys (ES256 for access tokens, RS256 because SMART wants it for ID tokens) and of the issuer's
+ * other secrets (cookies, forms, the MAC of refresh tokens), and the number by which servers hear of a change.
+ * Does not own: how they are sealed (secrets.ts), when they change (key-rotation.ts), or their use (key-ring.ts).
  */
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
-import { newId, randomToken, type Sealer } from '../secrets.ts'
+import { newId, type Place, randomToken, type Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
-import type { Tables } from '../storage/tables.ts'
+import type { SealedSecretRow, SigningKeyRow, Tables } from '../storage/tables.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
+import { type Algorithm, algorithms } from './signer.ts'
 
-const algorithms = ['ES256', 'RS256'] as const
-const purposes = ['cookies', 'forms', 'refresh-tokens'] as const
-type Purpose = (typeof purposes)[number]
+export const purposes = ['cookies', 'forms', 'refresh-tokens'] as const
+export type Purpose = (typeof purposes)[number]
+/** A secret that every server knows and checks with, before one of them makes anything with it. */
+export const nextOf = (purpose: Purpose) => `next ${purpose}` as const
 
-export interface IssuerKeys {
-  /** Private JWKs, the signing ones first. */
-  signing: JWK[]
-  /** Secrets by purpose, the newest first. */
-  secrets: Record<Purpose, string[]>
-}
-
-interface KeyDeps {
+export interface KeyDeps {
   database: Database
   sealer: Sealer
   audit: Audit
   now: () => number
 }
 
-const signingPlace = (kid: string) => ({ table: 'signing_keys', row: kid })
-const secretPlace = (id: string) => ({ table: 'sealed_secrets', row: id })
+export const signingPlace = (kid: string): Place => ({ table: 'signing_keys', row: kid })
+export const secretPlace = (id: string): Place => ({ table: 'sealed_secrets', row: id })
 
-const newSigningKey = async (algorithm: (typeof algorithms)[number]): Promise<JWK> => {
+/** Makes a private key. RSA takes its time, so never inside of a transaction. */
+export const newSigningKey = async (algorithm: Algorithm): Promise<JWK> => {
   const { privateKey } = await generateKeyPair(algorithm, { extractable: true, modulusLength: 2048 })
   return { ...(await exportJWK(privateKey)), kid: newId(), alg: algorithm, use: 'sig' }
 }
 
-/** Makes whatever key an issuer lacks. Safe when several processes start at once: the first one's keys stay. */
-export const ensureKeys = async (issuer: string, { database, sealer, audit, now }: KeyDeps): Promise<void> => {
-  const heldAlgorithms = (db: Kysely<Tables>) =>
-    db.selectFrom('signing_keys').select('algorithm').where('issuer', '=', issuer).execute()
-  const before = await heldAlgorithms(database.db)
-  const missing = algorithms.filter((algorithm) => !before.some((row) => row.algorithm === algorithm))
-  const fresh = await Promise.all(missing.map(newSigningKey))
-  await database.transaction(async (trx) => {
-    await lockByName(trx, `keys:${issuer}`)
-    const held = await heldAlgorithms(trx)
-    for (const jwk of fresh.filter((key) => !held.some((row) => row.algorithm === key.alg))) {
-      const kid = jwk.kid as string
-      await trx
-        .insertInto('signing_keys')
-        .values({
-          kid,
-          issuer,
-          algorithm: jwk.alg as (typeof algorithms)[number],
-          sealed_jwk: sealer.seal(JSON.stringify(jwk), signingPlace(kid)),
-          state: 'current',
-          created_at: now(),
-          retired_at: null,
-        })
-        .execute()
-      await audit.record(trx, {
-        type: 'key.created',
-        issuer,
-        actor: 'system',
-        details: { kid, algorithm: jwk.alg ?? '' },
-      })
-    }
-    const known = await trx.selectFrom('sealed_secrets').select('purpose').where('issuer', '=', issuer).execute()
-    for (const purpose of purposes.filter((p) => !known.some((row) => row.purpose === p))) {
-      const id = newId()
-      await trx
-        .insertInto('sealed_secrets')
-        .values({ purpose, issuer, id, sealed_value: sealer.seal(randomToken(), secretPlace(id)), created_at: now() })
-        .execute()
-    }
-  })
+export interface KeyRows {
+  keys: SigningKeyRow[]
+  secrets: SealedSecretRow[]
 }
 
-/** The keys of an issuer, opened. Throws Unavailable where no sealing key of ours opens them. */
-export const loadKeys = async (
-  issuer: string,
-  { database, sealer }: Pick<KeyDeps, 'database' | 'sealer'>,
-): Promise<IssuerKeys> => {
-  const rows = await database.db
+/** Waits until nobody else changes this issuer's keys; then reads them. */
+export const lockKeys = async (trx: Transaction<Tables>, issuer: string): Promise<KeyRows> => {
+  await lockByName(trx, `keys:${issuer}`)
+  return readKeys(trx, issuer)
+}
+
+/** An issuer's rows, the newest first. */
+export const readKeys = async (db: Kysely<Tables>, issuer: string): Promise<KeyRows> => ({
+  keys: await db
     .selectFrom('signing_keys')
     .selectAll()
     .where('issuer', '=', issuer)
     .orderBy('created_at', 'desc')
-    .execute()
-  // The engine signs with the first key of an algorithm; all are published.
-  const order = { current: 0, next: 1, retired: 2 }
-  const signing = rows
-    .sort((a, b) => order[a.state] - order[b.state])
-    .map((row): JWK => JSON.parse(sealer.open(row.sealed_jwk, signingPlace(row.kid))))
-  const sealed = await database.db
+    .execute(),
+  secrets: await db
     .selectFrom('sealed_secrets')
     .selectAll()
     .where('issuer', '=', issuer)
     .orderBy('created_at', 'desc')
+    .execute(),
+})
+
+/** Tells every server that keys have changed: each asks for this number all the time. */
+export const tellServers = async (trx: Transaction<Tables>): Promise<void> => {
+  await trx
+    .insertInto('key_changes')
+    .values({ id: 'all', version: 1 })
+    .onConflict((conflict) =>
+      conflict.column('id').doUpdateSet((eb) => ({ version: eb('key_changes.version', '+', 1) })),
+    )
     .execute()
-  const open = (purpose: Purpose) =>
-    sealed.filter((row) => row.purpose === purpose).map((row) => sealer.open(row.sealed_value, secretPlace(row.id)))
-  return {
-    signing,
-    secrets: { cookies: open('cookies'), forms: open('forms'), 'refresh-tokens': open('refresh-tokens') },
-  }
+}
+
+/** Keeps a new signing key. */
+export const addKey = async (
+  trx: Transaction<Tables>,
+  { sealer, audit, now }: KeyDeps,
+  { issuer, jwk, state }: { issuer: string; jwk: JWK; state: 'next' | 'current' },
+): Promise<void> => {
+  const kid = jwk.kid as string
+  const algorithm = jwk.alg as Algorithm
+  await trx
+    .insertInto('signing_keys')
+    .values({
+      kid,
+      issuer,
+      algorithm,
+      sealed_jwk: sealer.seal(JSON.stringify(jwk), signingPlace(kid)),
+      state,
+      created_at: now(),
+      retired_at: null,
+    })
+    .execute()
+  await audit.record(trx, { type: 'key.created', issuer, actor: 'system', details: { kid, algorithm, state } })
+}
+
+/** Keeps a new secret. */
+export const addSecret = async (
+  trx: Transaction<Tables>,
+  { sealer, audit, now }: KeyDeps,
+  { issuer, purpose }: { issuer: string; purpose: Purpose | ReturnType<typeof nextOf> },
+): Promise<void> => {
+  const id = newId()
+  await trx
+    .insertInto('sealed_secrets')
+    .values({ purpose, issuer, id, sealed_value: sealer.seal(randomToken(), secretPlace(id)), created_at: now() })
+    .execute()
+  await audit.record(trx, { type: 'secret.created', issuer, actor: 'system', details: { id, purpose } })
+}
+
+/** Makes whatever key an issuer lacks. Safe when several processes start at once: the first one's keys stay. */
+export const ensureKeys = async (issuer: string, deps: KeyDeps): Promise<void> => {
+  const { database } = deps
+  const lacking = ({ keys }: KeyRows) =>
+    algorithms.filter((algorithm) => !keys.some((row) => row.algorithm === algorithm && row.state === 'current'))
+  const fresh = await Promise.all(lacking(await readKeys(database.db, issuer)).map(newSigningKey))
+  await database.transaction(async (trx) => {
+    const held = await lockKeys(trx, issuer)
+    const missing = lacking(held)
+    const made = fresh.filter((jwk) => missing.includes(jwk.alg as Algorithm))
+    for (const jwk of made) await addKey(trx, deps, { issuer, jwk, state: 'current' })
+    const unknown = purposes.filter((purpose) => !held.secrets.some((row) => row.purpose === purpose))
+    for (const purpose of unknown) await addSecret(trx, deps, { issuer, purpose })
+    if (made.length + unknown.length > 0) await tellServers(trx)
+  })
+}
+
+/**
+ * Seals again, by the first sealing key, what an older one sealed. Servers that run have opened it long ago, and need the
+ * new sealing key when they start the next time.
+ */
+export const sealAgain = async (issuer: string, { database, sealer, audit }: KeyDeps): Promise<void> => {
+  const again = (sealed: string, place: Place) => sealer.seal(sealer.open(sealed, place), place)
+  const needed = ({ keys, secrets }: KeyRows): KeyRows => ({
+    keys: keys.filter((row) => sealer.rotateNeeded(row.sealed_jwk)),
+    secrets: secrets.filter((row) => sealer.rotateNeeded(row.sealed_value)),
+  })
+  const before = needed(await readKeys(database.db, issuer))
+  if (before.keys.length + before.secrets.length === 0) return
+  await database.transaction(async (trx) => {
+    const { keys, secrets } = needed(await lockKeys(trx, issuer))
+    for (const { kid, sealed_jwk } of keys)
+      await trx
+        .updateTable('signing_keys')
+        .set({ sealed_jwk: again(sealed_jwk, signingPlace(kid)) })
+        .where('kid', '=', kid)
+        .execute()
+    for (const { id, sealed_value } of secrets)
+      await trx
+        .updateTable('sealed_secrets')
+        .set({ sealed_value: again(sealed_value, secretPlace(id)) })
+        .where('issuer', '=', issuer)
+        .where('id', '=', id)
+        .execute()
+    await audit.record(trx, {
+      type: 'keys.sealed-again',
+      issuer,
+      actor: 'system',
+      details: { keys: keys.length, secrets: secrets.length },
+    })
+  })
 }

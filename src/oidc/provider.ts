@@ -4,12 +4,21 @@
  * Owns: every option of oidc-provider that we set. Does not own: the hooks' rules, each of which has a file of its own.
  */
 import type { Environment, Settings } from '../config/settings.ts'
-import { randomToken } from '../secrets.ts'
+import { type Mac, randomToken } from '../secrets.ts'
 import { allowedOrigin, secretIsRight } from './clients.ts'
-import { type Configuration, type EngineContext, errors, type Interaction, Provider, tellFaults } from './engine.ts'
-import type { IssuerKeys } from './keys.ts'
+import {
+  type Configuration,
+  type EngineContext,
+  engineKeys,
+  errors,
+  externalSigning,
+  type Interaction,
+  Provider,
+  tellFaults,
+} from './engine.ts'
+import type { IssuerKeys } from './key-ring.ts'
 import { stateOf } from './request-state.ts'
-import { nameToken, type readToken } from './rotation.ts'
+import { nameToken } from './rotation.ts'
 
 /** The engine's own routes below the issuer's path; what discovery names and every alias lead here (R41). */
 export const engineRoutes = {
@@ -70,7 +79,7 @@ const settingsOf = (
 ): Configuration => ({
   adapter: hooks.adapter,
   findAccount: tellFaults(hooks.findAccount),
-  jwks: { keys: keys.signing },
+  jwks: engineKeys(keys.signers),
   routes: engineRoutes,
   scopes: ['openid', 'fhirUser', 'launch/patient', 'offline_access'],
   claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
@@ -102,7 +111,7 @@ const settingsOf = (
     }),
   },
   cookies: {
-    keys: keys.secrets.cookies,
+    keys: [...keys.secrets.cookies],
     names: cookieNames(environment),
     long: { httpOnly: true, sameSite: 'lax', path: '/', overwrite: true, signed: true },
     short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
@@ -122,6 +131,7 @@ const settingsOf = (
     Session: (_ctx, session) => sessionSeconds(settings.session, session, epochSeconds()),
   },
   features: {
+    externalSigningSupport: externalSigning,
     devInteractions: { enabled: false },
     rpInitiatedLogout: { enabled: false },
     // On by default in the engine, and of no use here: no address of ours leads to them, and no verifier of ours knows them.
@@ -159,13 +169,14 @@ const settingsOf = (
   },
 })
 
-/** Builds the engine of an issuer. */
+/** Builds the engine of an issuer, for one set of its keys. */
 export const createProvider = (deps: {
   environment: Environment
   settings: Settings
   keys: IssuerKeys
   hooks: EngineHooks
-  mac: Parameters<typeof readToken>[0]
+  /** Of refresh tokens. */
+  mac: Mac
 }): Provider => {
   const { environment, mac } = deps
   const provider = new Provider(environment.issuer, settingsOf(environment, deps.settings, deps.keys, deps.hooks))

@@ -5,19 +5,14 @@
  * Does not own: what the engine does then (provider.ts), or interaction pages (interactions).
  */
 import type { Context, Middleware } from 'koa'
-import type { Environment } from '../config/settings.ts'
 import { InputFaults, LatchkeyError } from '../errors.ts'
 import { readForm } from '../web/forms.ts'
 import { smartDocument } from './discovery.ts'
-import type { Provider } from './engine.ts'
+import type { Issuer } from './issuers.ts'
 import { engineRoutes } from './provider.ts'
 import { rememberRequest } from './request-state.ts'
 
-export interface MountedIssuer {
-  environment: Environment
-  provider: Provider
-  userinfo: (ctx: Context) => Promise<void>
-}
+export type MountedIssuer = Pick<Issuer, 'environment' | 'answer' | 'userinfo'>
 
 const longestRequest = 8192
 const metadata = '/.well-known/oauth-authorization-server'
@@ -104,10 +99,9 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
   const handlers = new Map<string, Handler>()
   const prefixes: { host: string; path: string; handle: (ctx: Context, rest: string) => Promise<void> }[] = []
 
-  for (const { environment, provider, userinfo } of issuers) {
+  for (const { environment, answer, userinfo } of issuers) {
     const { host } = new URL(environment.issuer)
     const base = pathOf(environment.issuer)
-    const engine = provider.callback()
 
     const handOver = async (ctx: Context, route: string, query: string = ctx.querystring): Promise<void> => {
       // Programs' endpoints answer in JSON whatever Accept says; people meet the authorization endpoint only.
@@ -119,7 +113,7 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
       ctx.req.url = url
       Object.assign(ctx.req, { originalUrl: `${base}${url}` })
       ctx.req.headers.host = host
-      await engine(ctx.req, ctx.res)
+      await answer(ctx.req, ctx.res, route)
       if (state.pageError) {
         // The page is ours, at the address that the person sees.
         ctx.url = asked

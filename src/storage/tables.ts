@@ -217,6 +217,7 @@ export interface SigningKeyRow {
   algorithm: 'ES256' | 'RS256'
   /** The private JWK, sealed. */
   sealed_jwk: string
+  /** All are published: `next` before it signs, `current` signs, `retired` for as long as what it signed lives. */
   state: 'next' | 'current' | 'retired'
   created_at: Millis
   retired_at: Millis | null
@@ -224,12 +225,19 @@ export interface SigningKeyRow {
 
 /** Other secrets of ours, made at first start and sealed at rest: cookie keys, CSRF keys, the MAC key of refresh tokens. */
 export interface SealedSecretRow {
-  /** For instance `cookies`. */
+  /** For instance `cookies`; `next cookies` while it is known and checks, and makes nothing yet. */
   purpose: string
   issuer: string
   id: string
   sealed_value: string
+  /** Since when it is what `purpose` says. */
   created_at: Millis
+}
+
+/** One row, `all`: its number grows with every change of the two tables above that servers must hear of. */
+export interface KeyChangeRow {
+  id: string
+  version: number
 }
 
 /** A leased unit of background work. */
@@ -299,6 +307,7 @@ export interface Tables {
   audit: AuditRow
   signing_keys: SigningKeyRow
   sealed_secrets: SealedSecretRow
+  key_changes: KeyChangeRow
   jobs: JobRow
   letters: LetterRow
   short_lived: ShortLivedRow
