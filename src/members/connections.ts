@@ -8,6 +8,7 @@
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
 import { InputFaults, LatchkeyError } from '../errors.ts'
+import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
@@ -77,6 +78,8 @@ export interface ConnectionsDeps {
   database: Database
   audit: Audit
   mail: Outbox
+  /** Left out where no log of endings is kept. */
+  endingsLog?: EndingsLog | undefined
   now: () => number
   newId: () => string
 }
@@ -88,7 +91,8 @@ const noteUse = prepared((db, value: Named<{ connectionId: string; at: number }>
     .where('id', '=', value('connectionId')),
 )
 
-export function createConnections({ database, audit, mail, now, newId }: ConnectionsDeps): Connections {
+export function createConnections(deps: ConnectionsDeps): Connections {
+  const { database, audit, mail, now, newId } = deps
   async function insertConsent(
     trx: Transaction<Tables>,
     decision: Decision,
@@ -225,7 +229,7 @@ export function createConnections({ database, audit, mail, now, newId }: Connect
   }
 
   return {
-    ...createEndings({ database, audit, now }),
+    ...createEndings(deps),
 
     async recordShared(decision) {
       return database.transaction(async (trx) => {
