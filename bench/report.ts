@@ -1,11 +1,16 @@
 /** Results as tables that people and Markdown can read: ratios first, then processor time, then the rest. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
+import { initdb, redisServer } from '../test/support/machine.ts'
+import type { Settings } from './settings.ts'
 import { median, type Window } from './windows.ts'
 
 export interface Row {
   label: string
   atATime: number
   windows: readonly Window[]
-  /** What the ratio is of; undefined for the baseline itself. */
+  /** What the ratio is of; undefined where there is none. */
   baseline?: readonly Window[]
 }
 
@@ -56,9 +61,9 @@ export const comparison = (rows: readonly Row[]): string =>
     rows.map(({ label, atATime, windows, baseline }) => [
       String(atATime),
       label,
-      baseline ? range(ratios(windows, baseline)) : '1',
+      baseline ? range(ratios(windows, baseline)) : '-',
       plain(middle(windows, (window) => window.serverCpu)),
-      baseline ? plain(median(ratios(windows, baseline, (window) => window.serverCpu))) : '1',
+      baseline ? plain(median(ratios(windows, baseline, (window) => window.serverCpu))) : '-',
       plain(middle(windows, (window) => window.storeCpu)),
       range(windows.map((window) => window.perSecond)),
       plain(middle(windows, (window) => window.p50)),
@@ -67,3 +72,31 @@ export const comparison = (rows: readonly Row[]): string =>
       String(windows.reduce((sum, window) => sum + window.failures, 0)),
     ]),
   )
+
+const versionOf = (program: string | undefined): string => {
+  if (!program) return 'none'
+  return /\d+(\.\d+)+/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ?? 'unknown'
+}
+
+const dependency = (name: string): string =>
+  `${name} ${JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version}`
+
+/** When, on what, and how it was measured. */
+export const heading = (settings: Settings): string => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return [
+    '# Measured',
+    '',
+    `${new Date().toISOString().slice(0, 10)}. Latchkey ${version}, Node.js ${process.versions.node}, ${dependency('oidc-provider')}, ` +
+      `PostgreSQL ${versionOf(initdb)}, Redis ${versionOf(redisServer)}, ${process.platform} ${process.arch}, ` +
+      `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GB. Servers, stores and load share the machine.`,
+    '',
+    `${settings.windows} windows of ${settings.seconds} s each, in turns. Figures are medians of windows; in brackets the ` +
+      'least and the most. A ratio is taken within each round.',
+    '',
+  ].join('\n')
+}
+
+/** Keeps what a whole run measured. */
+export const writeResults = (text: string): void =>
+  writeFileSync(new URL('results.md', import.meta.url), `<!-- written by \`npm run bench -- --write\` -->\n\n${text}`)

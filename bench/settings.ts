@@ -9,6 +9,8 @@ export interface Settings {
   windows: number
   seconds: number
   warmUp: number
+  /** Of the large house; 1 is three million members. */
+  scale: number
   write: boolean
   /** A folder for a processor profile of each server, or undefined. */
   profile?: string
@@ -29,6 +31,7 @@ export const readSettings = (args: readonly string[], benches: readonly string[]
       windows: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '2' },
       'warm-up': { type: 'string', default: '2' },
+      scale: { type: 'string', default: '1' },
       write: { type: 'boolean', default: false },
       profile: { type: 'string' },
     },
@@ -47,6 +50,7 @@ export const readSettings = (args: readonly string[], benches: readonly string[]
     windows: Number(values.windows),
     seconds: Number(values.seconds),
     warmUp: Number(values['warm-up']),
+    scale: Number(values.scale),
     write: values.write,
     ...(values.profile ? { profile: values.profile } : {}),
   }

@@ -30,12 +30,15 @@ export interface System {
   place: Place
   wire: Wire
   members: Member[]
+  /** The URL of its database; empty where it has none. */
+  database: string
   /** Microseconds of processor time so far: of the server's processes, and of PostgreSQL and Redis. */
   cpu(): Promise<{ server: number; store: number }>
   stop(): Promise<void>
 }
 
-const nameOf = (index: number): string => `bench-${String(index).padStart(3, '0')}`
+const namesOf = (members: number): string[] =>
+  Array.from({ length: members }, (_, index) => `bench-${String(index).padStart(3, '0')}`)
 
 /** The demonstration's configuration with one issuer, one app, and as many members as the load has. */
 const writeConfiguration = (folder: string, members: number): string => {
@@ -66,7 +69,7 @@ const writeConfiguration = (folder: string, members: number): string => {
         developer: 'Bench',
       },
     },
-    members: Object.fromEntries(Array.from({ length: members }, (_, i) => [nameOf(i), person(nameOf(i))])),
+    members: Object.fromEntries(namesOf(members).map((name) => [name, person(name)])),
   }
   const file = join(folder, 'latchkey.yaml')
   writeFileSync(file, stringify(config))
@@ -136,7 +139,10 @@ export const createStores = (): Stores => {
 }
 
 export interface SystemOptions {
+  /** How many the configuration makes. */
   members: number
+  /** Members that the database has already, to be used instead of those. */
+  usernames?: readonly string[]
   /** Server processes that share the store and take turns. */
   processes?: number
   /** A database that exists already, for PostgreSQL. */
@@ -171,6 +177,7 @@ export const startSystem = async (name: SystemName, stores: Stores, options: Sys
   const place = name === 'raw' ? rawPlace(first) : latchkeyPlace(first)
   const servers: ServerProcess[] = []
   let storeCpu = () => 0
+  let database = ''
   if (name === 'raw') {
     const ready = '/.well-known/openid-configuration'
     servers.push(
@@ -185,6 +192,7 @@ export const startSystem = async (name: SystemName, stores: Stores, options: Sys
   } else {
     const backend = await backendOf(name, stores, folder, options)
     storeCpu = backend.storeCpu
+    database = backend.env.DATABASE_URL ?? ''
     const file = writeConfiguration(folder, options.members)
     for (const [index, port] of ports.entries())
       servers.push(
@@ -210,7 +218,8 @@ export const startSystem = async (name: SystemName, stores: Stores, options: Sys
     label: labels[name],
     place,
     wire,
-    members: Array.from({ length: options.members }, (_, i) => createMember(wire, place, nameOf(i))),
+    members: (options.usernames ?? namesOf(options.members)).map((username) => createMember(wire, place, username)),
+    database,
     async cpu() {
       const used = await Promise.all(servers.map((server) => server.cpu()))
       return { server: used.reduce((sum, each) => sum + each, 0), store: storeCpu() }
