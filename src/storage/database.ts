@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises'
 import { type Dialect, Kysely, type Transaction } from 'kysely'
 import type { Log } from '../log.ts'
 import { dialectAround } from './dialect-around.ts'
-import { engineOf } from './engine.ts'
+import { type Engine, engineOf } from './engine.ts'
 import { storeFault } from './faults.ts'
 import { migrate } from './migrations/index.ts'
 import { createPostgresDialect, type PoolOptions } from './postgres-dialect.ts'
@@ -35,6 +35,7 @@ export interface Database {
    * `Unavailable` from a commit leaves open whether it was done: the answer may be what was lost.
    */
   transaction<T>(work: (trx: Transaction<Tables>) => Promise<T>): Promise<T>
+  engine: Engine
   /** Waits for running transactions. */
   close(): Promise<void>
 }
@@ -46,6 +47,8 @@ export interface DatabaseOptions {
   password?: string | null
   pool?: Partial<PoolOptions>
   log: Log
+  /** PostgreSQL was promoted or restored while it was in use: what must be done before this store is used again. */
+  onOtherStore?: (() => Promise<void>) | undefined
   /** Puts something between the store and everything else: a test's store that fails on command. */
   wrapDialect?: ((dialect: Dialect) => Dialect) | undefined
 }
@@ -110,6 +113,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
 
   return {
     db,
+    engine,
 
     async transaction(work) {
       for (let tried = 1; ; tried++) {
@@ -126,8 +130,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 }
 
-function dialectOf({ url, password, pool, log }: DatabaseOptions): Dialect {
-  if (engineOf(url) === 'postgres') return createPostgresDialect({ url, password, pool, log })
+function dialectOf({ url, password, pool, log, onOtherStore }: DatabaseOptions): Dialect {
+  if (engineOf(url) === 'postgres') return createPostgresDialect({ url, password, pool, log, onOtherStore })
   const file = sqliteFile(url)
   makeFolder(file)
   return createSqliteDialect(file)

@@ -26,6 +26,7 @@ import type { Log } from '../log.ts'
 import { PooledConnection } from './postgres-connection.ts'
 import { addressOf, postgresFault } from './postgres-faults.ts'
 import { rewriting } from './rewriting.ts'
+import { storeName } from './store-name.ts'
 
 /** As settings have it; without a number of `statementSeconds` a statement may take as long as it likes. */
 export type PoolOptions = Omit<PoolSettings, 'statementSeconds'> & { statementSeconds: number | null }
@@ -40,18 +41,25 @@ const IDLE_IN_TRANSACTION_MS = 10_000
 const IDLE_MS = 60_000
 const OLDEST_VERSION = 13
 
-export function createPostgresDialect(options: {
+export interface PostgresOptions {
   url: string
   password?: string | null | undefined
   pool?: Partial<PoolOptions> | undefined
   log: Log
-}): Dialect {
+  /**
+   * Called when a connection turns out to be to another store than the first one was: a promoted replica, a restored
+   * database. Nothing is asked of that store by way of this dialect before it is fulfilled.
+   */
+  onOtherStore?: (() => Promise<void>) | undefined
+}
+
+export function createPostgresDialect(options: PostgresOptions): Dialect {
   const place = readPostgresUrl(options.url)
   if ('fault' in place) throw new InputFaults([{ path: 'database.url', message: place.fault }])
   const config = clientConfig({ ...place, password: options.password ?? place.password })
   const pool = { ...POOL_DEFAULTS, ...options.pool }
   return {
-    createDriver: () => new PooledDriver(place, createPool(place, config, pool, options.log)),
+    createDriver: () => new PooledDriver(place, createPool(place, config, pool, options)),
     createAdapter: () => new PostgresAdapter(),
     createQueryCompiler: () => new PostgresQueryCompiler(),
     createIntrospector: (db) => new PostgresIntrospector(db.withPlugin(rewriting(new SpeltBooleans()))),
@@ -90,7 +98,13 @@ function readCertificates(file: string): string {
   }
 }
 
-function createPool(place: PostgresPlace, client: pg.ClientConfig, options: PoolOptions, log: Log): pg.Pool {
+function createPool(
+  place: PostgresPlace,
+  client: pg.ClientConfig,
+  options: PoolOptions,
+  { log, onOtherStore }: PostgresOptions,
+): pg.Pool {
+  const isSameStore = onOtherStore && storeGuard(place, log, onOtherStore)
   const limits =
     options.statementSeconds === null
       ? {}
@@ -110,7 +124,10 @@ function createPool(place: PostgresPlace, client: pg.ClientConfig, options: Pool
     keepAliveInitialDelayMillis: 10_000,
     application_name: 'latchkey',
     types: { getTypeParser: parserOf },
-    verify: (fresh, done) => void examine(fresh, place).then(() => done(), done),
+    verify: (fresh, done) =>
+      void examine(fresh, place)
+        .then(() => isSameStore?.(fresh))
+        .then(() => done(), done),
   })
   pool.on('connect', (fresh) => fresh.on('error', () => {}))
   // Whatever is wrong is told to the next one who wants a connection. The error drags its client along: not into the log.
@@ -134,6 +151,33 @@ async function examine(client: pg.ClientBase, place: PostgresPlace): Promise<voi
     )
   if (found.replica)
     throw new Unavailable(`${at} is a read-only replica; point database.url to the primary, or promote this one`)
+}
+
+/** Lets nobody by who comes from another store than the first one did, until that is seen to. */
+function storeGuard(
+  place: PostgresPlace,
+  log: Log,
+  onOtherStore: () => Promise<void>,
+): (client: pg.ClientBase) => Promise<void> {
+  let known: string | undefined
+  let busy = false
+  return async (client) => {
+    const name = await storeName((question) => client.query(question))
+    known ??= name ?? undefined
+    if (name === null || name === known) return
+    if (!busy) {
+      busy = true
+      void onOtherStore()
+        .then(() => {
+          known = name
+        })
+        .catch((error: unknown) => log.error({ err: error }, 'the other store is not ready to be used'))
+        .finally(() => {
+          busy = false
+        })
+    }
+    throw new Unavailable(`PostgreSQL at ${addressOf(place)} was promoted or restored; what it lacks is replayed first`)
+  }
 }
 
 /** Whole numbers come as text, since some are larger than JavaScript's; ours never are (tables.ts). */

@@ -291,6 +291,22 @@ export interface CounterRow {
   expires_at: Millis
 }
 
+/**
+ * A life of the store: it begins when the store is made, promoted, or restored from a copy. One that may lack what an
+ * earlier one had is a recovery window (R46).
+ */
+export interface LifeRow {
+  id: string
+  /** Which PostgreSQL it is, as it says of itself; null where it cannot be asked. */
+  store: string | null
+  /** Since when it may lack what was done; null for one that lacks nothing. */
+  since: Millis | null
+  /** Null in a copy on which no server has started yet. */
+  opened_at: Millis | null
+  /** From then on no token of an earlier life lives any more. */
+  ends_at: Millis | null
+}
+
 export interface Tables {
   organizations: OrganizationRow
   apps: AppRow
@@ -312,4 +328,5 @@ export interface Tables {
   letters: LetterRow
   short_lived: ShortLivedRow
   counters: CounterRow
+  lives: LifeRow
 }

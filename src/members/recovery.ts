@@ -1,0 +1,107 @@
+/**
+ * What is done on a store before it is used (R46): a window is opened where it is an older one, and what has ended since
+ * is ended again. At a usual start that is a few queries and the last hour of the log.
+ *
+ * The log is replayed from this node's last entry in the audit trail on: a store that was restored has that of its time,
+ * so the mark is always as old as the store. What is done here has a chain of its own (`{node}/recovery`), or a replay
+ * that is cut off would move the mark.
+ */
+import { existsSync } from 'node:fs'
+import type { Kysely } from 'kysely'
+import { createAudit } from '../audit/audit.ts'
+import type { Log } from '../log.ts'
+import { readEndings } from '../recovery/endings-reader.ts'
+import { declareWindow, noteLife, type RecoveryWindow } from '../recovery/lives.ts'
+import type { Database } from '../storage/database.ts'
+import type { ShortLived } from '../storage/short-lived.ts'
+import { nameOfStore } from '../storage/store-name.ts'
+import type { Tables } from '../storage/tables.ts'
+import { lockByName } from '../storage/transaction-hooks.ts'
+import { createEndings } from './endings.ts'
+import { type Replayed, replay } from './replay.ts'
+
+/** An entry stands in the log before it is in the store, and clocks are set back by a little now and then. */
+const MARGIN_MS = 3_600_000
+/** A node's chains in the audit trail, at most (server.ts). */
+const CHAINS = 8
+
+export interface RecoveryDeps {
+  database: Database
+  /** `audit.node` and `audit.stream`. */
+  audit: { node: string; stream: string | null }
+  /** How long a refresh token lives unused. */
+  tokenMillis: number
+  shortLived: (issuer: string) => ShortLived
+  log: Log
+  now: () => number
+}
+
+export function createRecovery(deps: RecoveryDeps) {
+  const { database, log, now, tokenMillis } = deps
+  const audit = createAudit({ node: `${deps.audit.node}/recovery`, now, streamFile: deps.audit.stream, log })
+  const endings = createEndings({ database, audit, now })
+
+  const recorded = (open: (trx: Parameters<typeof noteLife>[0]) => Promise<RecoveryWindow[]>) =>
+    database.transaction(async (trx) => {
+      await lockByName(trx, 'lives')
+      const windows = await open(trx)
+      for (const { since, endsAt } of windows)
+        await audit.record(trx, {
+          type: 'store.recovered',
+          actor: 'system',
+          details: { since: new Date(since).toISOString(), adoptsUntil: new Date(endsAt).toISOString() },
+        })
+      return windows
+    })
+
+  /** Replays a log from a time on, in milliseconds. */
+  const replayLog = async (file: string, since: number): Promise<Replayed> => {
+    const replayed = await replay(readEndings(file, since), { database, endings, shortLived: deps.shortLived, now })
+    if (replayed.unreadable > 0)
+      log.warn({ file, lines: replayed.unreadable }, 'the log of endings has unreadable lines')
+    return replayed
+  }
+
+  return {
+    replayLog,
+
+    /** Before this node uses the store: opens the windows that are due, and replays the node's own log. */
+    async begin(logFile: string | null): Promise<void> {
+      const store = await nameOfStore(database)
+      const mark = await lastEntry(database.db, deps.audit.node)
+      const windows = await recorded((trx) => noteLife(trx, { store, now: now(), tokenMillis }))
+      for (const { since, endsAt } of windows)
+        log.warn(
+          { since: new Date(since), adoptsUntil: new Date(endsAt) },
+          'the store was restored or promoted: newer refresh tokens than it knows are adopted',
+        )
+      if (logFile === null || !existsSync(logFile)) return
+      const replayed = await replayLog(logFile, (mark ?? MARGIN_MS) - MARGIN_MS)
+      if (replayed.ended > 0) log.warn({ ...replayed, file: logFile }, 'the store lacked endings, which were replayed')
+    },
+
+    /** The operator says that the store is one of `since`, in milliseconds. */
+    async declare(since: number): Promise<RecoveryWindow> {
+      const [window] = await recorded(async (trx) => [await declareWindow(trx, { since, now: now(), tokenMillis })])
+      return window as RecoveryWindow
+    },
+
+    close: () => audit.close(),
+  }
+}
+
+/** The time of the last thing that this node did on this store. */
+async function lastEntry(db: Kysely<Tables>, node: string): Promise<number | undefined> {
+  const times: number[] = []
+  for (let chain = 1; chain <= CHAINS; chain++) {
+    const last = await db
+      .selectFrom('audit')
+      .select('time')
+      .where('writer', '=', chain === 1 ? node : `${node}/${chain}`)
+      .orderBy('sequence', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    if (last) times.push(last.time)
+  }
+  return times.length > 0 ? Math.max(...times) : undefined
+}

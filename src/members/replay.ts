@@ -1,0 +1,128 @@
+/**
+ * Ends again what a log of endings says has ended, in a store that does not know it (R46). Whatever has ended stays as it
+ * is, with its first reason; so a log can be replayed any number of times, and several in any order.
+ */
+import type { Ending } from '../recovery/endings.ts'
+import type { Database } from '../storage/database.ts'
+import type { ShortLived } from '../storage/short-lived.ts'
+import type { Endings } from './endings.ts'
+import type { EndReason } from './grants.ts'
+
+/** What a replay found. */
+export interface Replayed {
+  /** Lines. */
+  read: number
+  /** What the store held to be alive, and has ended now. */
+  ended: number
+  /** Lines that say nothing we know. */
+  unreadable: number
+}
+
+export interface ReplayDeps {
+  database: Database
+  endings: Endings
+  shortLived: (issuer: string) => ShortLived
+  now: () => number
+}
+
+type Of<K extends Ending['kind']> = Extract<Ending, { kind: K }>
+
+/** Endings per query: most have ended in the store too, so one query settles all of them. */
+const BATCH = 500
+
+export async function replay(entries: AsyncIterable<Ending | null>, deps: ReplayDeps): Promise<Replayed> {
+  const found: Replayed = { read: 0, ended: 0, unreadable: 0 }
+  let batch: Ending[] = []
+  const settle = async () => {
+    found.ended += await replayBatch(batch, deps)
+    batch = []
+  }
+  for await (const entry of entries) {
+    found.read += 1
+    if (entry) batch.push(entry)
+    else found.unreadable += 1
+    if (batch.length === BATCH) await settle()
+  }
+  await settle()
+  return found
+}
+
+async function replayBatch(batch: readonly Ending[], { database, endings, shortLived, now }: ReplayDeps) {
+  const { db } = database
+  const of = <K extends Ending['kind']>(kind: K) => batch.filter((entry): entry is Of<K> => entry.kind === kind)
+  const told = ({ issuer, at }: Pick<Ending, 'issuer' | 'at'>) => ({ issuer, requestId: null, replayedFrom: at })
+  let ended = 0
+  const count = (did: boolean) => {
+    if (did) ended += 1
+  }
+
+  const grants = of('grant')
+  const live = await living(
+    db
+      .selectFrom('grants')
+      .select('id')
+      .where('ended_at', 'is', null)
+      .where('id', 'in', ids(grants.map((entry) => entry.grantId))),
+  )
+  const lacking = grants.filter(({ grantId }) => live.has(grantId)).sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
+  // Together, since each commit waits for the disk.
+  const did = await database.transaction(async (trx) => {
+    const each: boolean[] = []
+    for (const { grantId, actor, reason, ...entry } of lacking)
+      each.push(await endings.endGrant(trx, { ...told(entry), grantId, actor, reason: reason as EndReason }))
+    return each
+  })
+  did.forEach(count)
+
+  const connections = of('connection')
+  const open = await living(
+    db
+      .selectFrom('connections')
+      .select('id')
+      .where('ended_at', 'is', null)
+      .where('id', 'in', ids(connections.map((entry) => entry.connectionId))),
+  )
+  for (const entry of connections.filter(({ connectionId }) => open.has(connectionId))) {
+    const { connectionId, actor } = entry
+    await endings.endConnection(null, { ...told(entry), connectionId, actor, reason: entry.reason as EndReason })
+    count(true)
+  }
+
+  for (const entry of of('delegation')) {
+    const { delegationId, actor } = entry
+    count((await endings.endDelegation(null, { ...told(entry), delegationId, actor })) !== undefined)
+  }
+
+  for (const { issuer, jti, expiresAt } of of('access-token'))
+    if (expiresAt > now()) await shortLived(issuer).set('RevokedAccessToken', jti, true, expiresAt)
+
+  // Whoever was suspended or locked may be free again by now: the last word counts, and it has its time.
+  for (const { at, issuer, credentialId, status } of of('credential')) {
+    const { numUpdatedRows } = await db
+      .updateTable('credentials')
+      .set({ status, updated_at: at })
+      .where('id', '=', credentialId)
+      .where('issuer', '=', issuer)
+      .where('updated_at', '<', at)
+      .executeTakeFirstOrThrow()
+    count(numUpdatedRows > 0n && status === 'suspended')
+  }
+  for (const { at, issuer, memberId, status } of of('member')) {
+    const { numUpdatedRows } = await db
+      .updateTable('members')
+      .set({ status, updated_at: at })
+      .where('id', '=', memberId)
+      .where('issuer', '=', issuer)
+      .where('updated_at', '<', at)
+      .executeTakeFirstOrThrow()
+    count(numUpdatedRows > 0n && status === 'locked')
+  }
+  return ended
+}
+
+/** A list of none is no SQL. */
+const ids = (list: string[]): string[] => (list.length > 0 ? list : [''])
+
+async function living(query: { execute(): Promise<{ id: string }[]> }): Promise<Set<string>> {
+  return new Set((await query.execute()).map(({ id }) => id))
+}
