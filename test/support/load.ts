@@ -27,6 +27,8 @@ export interface Load {
   log: readonly Attempt[]
   /** How many attempts were acknowledged, and how many met a fault. */
   counts(): { done: number; unavailable: number; unanswered: number; walks: number }
+  /** Waits until so many more were acknowledged. */
+  more(count: number): Promise<void>
   /** Work goes on until then; everything must be well again. Asks for every connection once more. */
   finish(): Promise<void>
   breaches(options?: OracleOptions): string[]
@@ -273,6 +275,10 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
       unanswered: log.filter(({ status }) => status === null).length,
       walks: log.filter(({ kind, status }) => kind === 'exchange' && status === 200).length,
     }),
+    async more(count) {
+      const done = () => log.filter(({ status }) => status === 200).length
+      for (const enough = done() + count; done() < enough; ) await pause(20)
+    },
     async finish() {
       stopping = true
       await Promise.all(working)

@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -41,9 +41,16 @@ export interface PostgresCluster {
 export interface OwnPostgres extends PostgresCluster {
   /** Where its files are. */
   folder: string
+  /** Sends a signal to the server and to every process of a connection: SIGKILL, SIGSTOP, SIGCONT. */
+  signal(name: NodeJS.Signals): void
+  /** Starts it again on what it wrote, after it was killed. */
+  start(): Promise<void>
   /** Ends it and removes its files. */
   stop(): Promise<void>
 }
+
+/** What is acknowledged survives a power cut, as PostgreSQL comes. */
+export const durable = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on' }
 
 /** `initdb` refuses root, so files and processes then belong to this account, `nobody` on Debian. */
 const UNPRIVILEGED = 65534
@@ -101,19 +108,33 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<OwnP
     full_page_writes: 'off',
     ...options.settings,
   }
-  const server = asNobody(join(initdb, '../postgres'), [
-    '-D',
-    folder,
-    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-  ])
+  const program = join(initdb, '../postgres')
+  const launch = () =>
+    asNobody(program, [
+      '-D',
+      folder,
+      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ])
+  let server = launch()
   const cluster = clusterAt(place)
   await answering(cluster.run, server)
+  const ran = () => server.exitCode === null && server.signalCode === null
 
   return {
     ...cluster,
     folder,
+    signal(name) {
+      const family = [...childrenOf(server.pid ?? 0), server.pid ?? 0]
+      // The server first, or it would notice what becomes of its children.
+      for (const pid of family.reverse()) process.kill(pid, name)
+    },
+    async start() {
+      if (ran()) await once(server, 'close')
+      server = launch()
+      await answering(cluster.run, server)
+    },
     async stop() {
-      if (server.exitCode === null && server.signalCode === null) {
+      if (ran()) {
         const closed = once(server, 'close')
         // A fast shutdown: it waits for nobody.
         server.kill('SIGINT')
@@ -123,6 +144,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<OwnP
     },
   }
 }
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 
 /** A cluster that runs already. */
 export function clusterAt(place: ClusterPlace): PostgresCluster {
