@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { verifyAudit, writeAudit } from './cli/audit.ts'
 import type { CommandOptions, Terminal } from './cli/command.ts'
 import { printSmartConfiguration } from './cli/discovery.ts'
-import { listKeys } from './cli/keys.ts'
+import { listKeys, revokeKey, rotateKeys } from './cli/keys.ts'
 import { loadSettings } from './config/load.ts'
 import { configJsonSchema } from './config/schema.ts'
 import type { Settings } from './config/settings.ts'
@@ -17,17 +17,39 @@ import { type Fault, InputFaults, LatchkeyError } from './errors.ts'
 export type { Terminal } from './cli/command.ts'
 
 interface Command {
+  /** One word, or two. */
   name: string
   summary: string
   /** The operand that the command takes, as the usage shows it; none where it is left out. */
   operand?: string
+  /** Does it know `--compromised`? */
+  compromised?: true
   /** Runs the command; the answer is the exit status. */
   run(options: CommandOptions, terminal: Terminal): Promise<number> | number
 }
 
 const commands: readonly Command[] = [
   { name: 'check', summary: 'say what is wrong with the configuration, without starting', run: checkCommand },
-  { name: 'keys', summary: 'list the signing keys of every issuer, or of one', operand: '[ISSUER]', run: listKeys },
+  { name: 'keys', summary: 'the same as keys list', operand: '[ISSUER]', run: listKeys },
+  {
+    name: 'keys list',
+    summary: 'list the signing keys of every issuer, or of one, and what the sealing keys seal',
+    operand: '[ISSUER]',
+    run: listKeys,
+  },
+  {
+    name: 'keys rotate',
+    summary: 'begin to replace signing keys and secrets, or go on with it; nobody notices',
+    operand: '[ISSUER]',
+    run: rotateKeys,
+  },
+  {
+    name: 'keys revoke',
+    summary: 'with --compromised: unpublish a signing key at once, and replace it',
+    operand: 'KID',
+    compromised: true,
+    run: revokeKey,
+  },
   {
     name: 'smart-configuration',
     summary: 'print the SMART configuration of an issuer, for a FHIR server elsewhere (R42)',
@@ -58,16 +80,19 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
     terminal.out.write(usage)
     return 0
   }
-  const [name, ...rest] = line.positionals
-  const command = commands.find((each) => each.name === name)
+  const [name, second] = line.positionals
+  const command =
+    commands.find((each) => each.name === `${name} ${second}`) ?? commands.find((each) => each.name === name)
   if (!command) return misuse(name === undefined ? 'a command is needed' : `there is no command ${name}`, terminal)
-  const [operand, ...surplus] = rest
-  const unexpected = command.operand === undefined ? operand : surplus[0]
-  if (unexpected !== undefined) return misuse(`${name} takes no ${unexpected}`, terminal)
+  const [operand, ...surplus] = line.positionals.slice(command.name.split(' ').length)
+  const { config, compromised = false } = line.values
+  const unexpected =
+    compromised && !command.compromised ? '--compromised' : command.operand === undefined ? operand : surplus[0]
+  if (unexpected !== undefined) return misuse(`${command.name} takes no ${unexpected}`, terminal)
   if (operand === undefined && command.operand?.startsWith('[') === false)
-    return misuse(`${name} needs ${command.operand}`, terminal)
+    return misuse(`${command.name} needs ${command.operand}`, terminal)
   try {
-    return await command.run({ config: line.values.config, operand }, terminal)
+    return await command.run({ config, operand, compromised }, terminal)
   } catch (error) {
     if (error instanceof InputFaults) terminal.err.write(list('fault', error.faults))
     else if (error instanceof LatchkeyError) terminal.err.write(`latchkey: ${error.message}\n`)
@@ -80,7 +105,7 @@ function parseLine(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: { config: { type: 'string' }, compromised: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
   })
 }
 

@@ -69,6 +69,9 @@ export interface Sealer {
   rotateNeeded(sealed: string): boolean
 }
 
+/** The id of the key that sealed it; undefined for what is not sealed. */
+export const sealingKeyOf = (sealed: string): string | undefined => SEALED.exec(sealed)?.groups?.keyId
+
 const SEALED = /^v1\.(?<keyId>.+)\.(?<iv>[\w-]{16})\.(?<box>[\w-]{22,})$/
 const TAG_BYTES = 16
 
@@ -106,7 +109,7 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
       }
     },
 
-    rotateNeeded: (sealed) => SEALED.exec(sealed)?.groups?.keyId !== first.id,
+    rotateNeeded: (sealed) => sealingKeyOf(sealed) !== first.id,
   }
 }
 

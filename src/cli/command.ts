@@ -17,6 +17,8 @@ export interface CommandOptions {
   config: string | undefined
   /** What stands behind the command's name. */
   operand: string | undefined
+  /** Was --compromised said? */
+  compromised: boolean
 }
 
 /** Does some work on the configured store, and closes it. The server may be running meanwhile. */
