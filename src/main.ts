@@ -31,6 +31,8 @@ const start = async (): Promise<void> => {
     if (stopping) process.exit(1)
     stopping = true
     log.info({ signal }, 'stopping')
+    // Who presses Ctrl-C has no balancer.
+    if (signal === 'SIGTERM') await server.drain()
     await server.close()
     process.exit(0)
   }

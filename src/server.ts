@@ -6,6 +6,7 @@
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type Koa from 'koa'
 import type { Dialect } from 'kysely'
 import { createPasswords } from './accounts/password.ts'
@@ -57,6 +58,11 @@ export interface Server {
   app: Koa
   /** Begins to answer; settles when it does. */
   listen(): Promise<void>
+  /**
+   * Is ready no more, goes on answering for as long as `listen.drainSeconds` says, and asks whoever has a connection for
+   * another request to open the next one elsewhere.
+   */
+  drain(): Promise<void>
   /** Lets running requests finish, at most `graceMs`, then closes everything. */
   close(graceMs?: number): Promise<void>
 }
@@ -203,6 +209,16 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     app.callback(),
   )
 
+  let leaving = false
+  const leave = (): void => {
+    leaving = true
+    health.drain()
+  }
+  // A connection that stays open would bring a request at the moment in which it is closed.
+  http.prependListener('request', (_request, response) => {
+    if (leaving) response.setHeader('Connection', 'close')
+  })
+
   const record = (type: 'server.started' | 'server.stopped') =>
     database.transaction((trx) => audit.record(trx, { type, actor: 'system', details: { issuers: issuers.length } }))
 
@@ -219,8 +235,13 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       jobs.start()
     },
 
-    async close(graceMs = 10_000) {
-      health.drain()
+    async drain() {
+      leave()
+      await pause(settings.listen.drainSeconds * 1000)
+    },
+
+    async close(graceMs = 5000) {
+      leave()
       if (http.listening) {
         const closed = once(http, 'close')
         http.close()

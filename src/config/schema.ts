@@ -23,6 +23,12 @@ export const configSchema = z
       {
         host: words(253).default('127.0.0.1').describe('The address to listen on; 0.0.0.0 is every one.'),
         port: z.int().min(1).max(65535).default(3000).describe('The port to listen on.'),
+        drainSeconds: z
+          .int()
+          .min(0)
+          .max(300)
+          .default(5)
+          .describe('How long a server that is told to stop goes on answering, so that balancers see /readyz turn.'),
       },
       'Where the server listens.',
     ).prefault({}),

@@ -16,7 +16,12 @@ export interface ConfiguredKey extends SealingKey {
 export interface Settings {
   /** Where people and apps reach the server; no trailing slash. */
   publicUrl: string
-  listen: { host: string; port: number }
+  listen: {
+    host: string
+    port: number
+    /** How long a server that is told to stop goes on answering, so that balancers see /readyz turn. */
+    drainSeconds: number
+  }
   /** CIDR blocks of the proxies whose X-Forwarded-For is believed. */
   trustedProxies: string[]
   /** `password` where it does not stand in the URL; `pool` is PostgreSQL's. */

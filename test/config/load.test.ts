@@ -134,7 +134,7 @@ describe('environment variables', () => {
 
   it('do not hide that the section which they fill is wrong in the file', () => {
     expect(lines(load(set(localConfig(), 'listen', 'everywhere'), { PORT: '4000' }).faults)).toEqual([
-      'listen: must be a group of options (host, port)',
+      'listen: must be a group of options (host, port, drainSeconds)',
     ])
   })
 })
