@@ -137,8 +137,10 @@ export const createKeyRing = async (deps: {
   const tryToRead = async (): Promise<void> => {
     try {
       await read()
-      if (silent) log.info('keys can be read again')
+      if (!silent) return
+      log.info('keys can be read again')
       silent = false
+      proof = undefined
     } catch (error) {
       if (!silent) log.warn({ err: error }, 'keys cannot be read: the last known go on for five minutes')
       silent = true

@@ -141,6 +141,7 @@ export const sealAgain = async (issuer: string, { database, sealer, audit }: Key
   if (before.keys.length + before.secrets.length === 0) return
   await database.transaction(async (trx) => {
     const { keys, secrets } = needed(await lockKeys(trx, issuer))
+    if (keys.length + secrets.length === 0) return
     for (const { kid, sealed_jwk } of keys)
       await trx
         .updateTable('signing_keys')
