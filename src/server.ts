@@ -20,6 +20,7 @@ import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
 import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
+import { createRecovery } from './members/recovery.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { createKeyRing } from './oidc/key-ring.ts'
@@ -31,6 +32,7 @@ import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
 import { portalRoutes } from './portal/routes.ts'
+import { openEndingsLog } from './recovery/endings-log.ts'
 import { demoUrl, findDemoApi } from './sandbox/demo.ts'
 import { demoRoutes } from './sandbox/demo-routes.ts'
 import { createSandboxFhir } from './sandbox/fhir/index.ts'
@@ -38,7 +40,7 @@ import { letterRoutes } from './sandbox/letters-routes.ts'
 import { createPeople } from './sandbox/people/index.ts'
 import { sandboxRoutes } from './sandbox/routes.ts'
 import { createSealer, newId } from './secrets.ts'
-import { openDatabase } from './storage/database.ts'
+import { type Database, openDatabase } from './storage/database.ts'
 import { engineOf } from './storage/engine.ts'
 import { createJobs } from './storage/jobs.ts'
 import { checkTables } from './storage/migrations/index.ts'
@@ -98,7 +100,27 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   const { settings, log, now = Date.now, wrapDialect, openSigner } = options
   const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
-  const database = await openDatabase({ ...settings.database, log, ...(wrapDialect ? { wrapDialect } : {}) })
+
+  const shortLivedOn =
+    (store: Database) =>
+    (issuer: string): ShortLived =>
+      redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database: store, issuer, now })
+  const recover = async (store: Database): Promise<void> => {
+    const tokenMillis = settings.tokens.refreshTokenDays * 86_400_000
+    const shortLived = shortLivedOn(store)
+    const recovery = createRecovery({ database: store, audit: settings.audit, tokenMillis, shortLived, log, now })
+    await recovery.begin(settings.recovery.endingsLog)
+    recovery.close()
+  }
+  const onOtherStore = async (): Promise<void> => {
+    const store = await openDatabase({ ...settings.database, log })
+    await recover(store).finally(() => store.close())
+  }
+  const database = await openDatabase({ ...settings.database, log, onOtherStore, wrapDialect })
+  // Before anything is written: how old the store is, is known by what this node wrote last.
+  await recover(database)
+  const endingsLog =
+    settings.recovery.endingsLog === null ? undefined : await openEndingsLog(settings.recovery.endingsLog)
   const chains = chainsOf(settings)
   const audit = createAudit({ node: settings.audit.node, chains, now, streamFile: settings.audit.stream, log })
   const sealer = createSealer(settings.sealingKeys)
@@ -111,7 +133,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   await loadDemonstration({ database, settings, passwords, audit, now })
 
   const directory = createDirectory({ database, now })
-  const connections = createConnections({ database, audit, mail, now, newId })
+  const connections = createConnections({ database, audit, mail, endingsLog, now, newId })
   const i18n = createI18n({ dir: join(viewsFolder, 'locales') })
   const assets = createAssets({ dir: join(viewsFolder, 'assets'), plans: settings.plans })
   const views = createViews({ dir: viewsFolder, i18n, assets })
@@ -120,7 +142,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   const shortLivedOf = (issuer: string): ShortLived => {
     const known = shortLived.get(issuer)
     if (known) return known
-    const made = redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database, issuer, now })
+    const made = shortLivedOn(database)(issuer)
     shortLived.set(issuer, made)
     return made
   }
@@ -150,6 +172,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       audit,
       directory,
       connections,
+      endingsLog,
       log,
       now,
     }),
@@ -158,6 +181,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   // One query asks both whether the store answers and whether a newer server has left us tables to run on.
   const probes: Probe[] = [{ name: 'the database', check: () => checkTables(database.db) }]
   probes.push({ name: 'the keys', check: keyRing.check })
+  if (endingsLog) probes.push({ name: 'the log of endings', check: endingsLog.check })
   if (redis) probes.push({ name: 'Redis', check: redis.check })
   const health = createHealth({ probes, log })
   const sandboxes = environments.filter(({ sandbox }) => sandbox)
@@ -256,6 +280,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       mail.close()
       audit.close()
       await redis?.close()
+      await endingsLog?.close()
       await database.close()
       lock.release()
     },

@@ -11,12 +11,14 @@ import type { SecretSource } from './values.ts'
 /** The settings that a file stands for. */
 export function derive(config: Config, readSecret: ReadSecret): Settings {
   const publicUrl = config.publicUrl ?? `http://localhost:${config.listen.port}`
+  const databaseUrl = readSecret(config.database.url, 'database.url') ?? ''
+  const node = config.audit.node ?? hostname()
   return {
     publicUrl,
     listen: config.listen,
     trustedProxies: config.trustedProxies,
     database: {
-      url: readSecret(config.database.url, 'database.url') ?? '',
+      url: databaseUrl,
       password: config.database.password && (readSecret(config.database.password, 'database.password') ?? null),
       pool: config.database.pool,
     },
@@ -27,7 +29,8 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
       development: key.development,
     })),
     log: config.log,
-    audit: { node: config.audit.node ?? hostname(), stream: config.audit.stream },
+    audit: { node, stream: config.audit.stream },
+    recovery: { endingsLog: endingsLog(config.recovery.endingsLog, databaseUrl)?.replaceAll('{node}', node) ?? null },
     mail: {
       from: config.mail.from ?? `no-reply@${new URL(publicUrl).hostname}`,
       smtpUrl: config.mail.smtpUrl === null ? null : (readSecret(config.mail.smtpUrl, 'mail.smtpUrl') ?? null),
@@ -46,6 +49,13 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
       return settings
     }),
   }
+}
+
+/** Beside a SQLite file by default; PostgreSQL is elsewhere, and only the operator knows a place that outlives the node. */
+function endingsLog(configured: string | null | undefined, databaseUrl: string): string | null {
+  if (configured !== undefined) return configured
+  const file = /^sqlite:(?!:memory:)(.+)$/.exec(databaseUrl)?.[1]
+  return file === undefined ? null : `${file}.endings.jsonl`
 }
 
 function deriveRedis(config: RedisConfig, readSecret: ReadSecret): RedisSettings {

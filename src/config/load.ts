@@ -35,6 +35,7 @@ export const VARIABLES: readonly {
   { name: 'LOG_LEVEL', path: ['log', 'level'], kind: 'text' },
   { name: 'LATCHKEY_NODE', path: ['audit', 'node'], kind: 'text' },
   { name: 'AUDIT_STREAM', path: ['audit', 'stream'], kind: 'text' },
+  { name: 'ENDINGS_LOG', path: ['recovery', 'endingsLog'], kind: 'text' },
   { name: 'MAIL_FROM', path: ['mail', 'from'], kind: 'text' },
   { name: 'SMTP_URL', path: ['mail', 'smtpUrl'], kind: 'secret' },
 ]

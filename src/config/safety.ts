@@ -122,6 +122,11 @@ function publicWarnings(settings: Settings): Fault[] {
     const message = `keeps ${settings.plans.length} plans in one SQLite file: what stops it stops all of them`
     warnings.push({ path: 'database.url', message })
   }
+  if (settings.recovery.endingsLog === null && !url.includes(':memory:')) {
+    const message =
+      'is not set: what was ended since a backup, or since a replica was in step, is alive again after a restore or a failover (R46)'
+    warnings.push({ path: 'recovery.endingsLog', message })
+  }
   if (settings.trustedProxies.length === 0) {
     const message =
       'is empty: behind a proxy every member seems to come from one address, and sign-in throttles count them as one'

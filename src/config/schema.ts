@@ -81,6 +81,17 @@ export const configSchema = z
       },
       'The audit trail.',
     ).prefault({}),
+    recovery: section(
+      {
+        endingsLog: words(1000)
+          .nullable()
+          .optional()
+          .describe(
+            'The log of endings: a file of this node, on another disk than the database. {node} is audit.node.',
+          ),
+      },
+      'What a restored or promoted database is told.',
+    ).prefault({}),
     mail: section(
       {
         from: z

@@ -36,6 +36,10 @@ export interface Settings {
     /** A file that gets every audit entry as a JSON line, or null. */
     stream: string | null
   }
+  recovery: {
+    /** The file that keeps what has ended, for a store that is restored or promoted (R46); null: none is kept. */
+    endingsLog: string | null
+  }
   mail: {
     from: string
     /** `smtp://` or `smtps://`; null keeps letters on a page of the development server. */

@@ -2,7 +2,7 @@
  * Ends again what a log of endings says has ended, in a store that does not know it (R46). Whatever has ended stays as it
  * is, with its first reason; so a log can be replayed any number of times, and several in any order.
  */
-import type { Ending } from '../recovery/endings.ts'
+import { type Ending, REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { Endings } from './endings.ts'
@@ -94,7 +94,7 @@ async function replayBatch(batch: readonly Ending[], { database, endings, shortL
   }
 
   for (const { issuer, jti, expiresAt } of of('access-token'))
-    if (expiresAt > now()) await shortLived(issuer).set('RevokedAccessToken', jti, true, expiresAt)
+    if (expiresAt > now()) await shortLived(issuer).set(REVOKED_TOKENS, jti, true, expiresAt)
 
   // Whoever was suspended or locked may be free again by now: the last word counts, and it has its time.
   for (const { at, issuer, credentialId, status } of of('credential')) {

@@ -8,6 +8,8 @@ import { decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
 import type { Environment } from '../config/settings.ts'
 import type { Connections } from '../members/connections.ts'
 import type { GrantContext } from '../members/grants.ts'
+import { REVOKED_TOKENS } from '../recovery/endings.ts'
+import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { Clients } from './clients.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
@@ -19,8 +21,6 @@ export interface LiveToken {
   grant: GrantContext
   scope: string
 }
-
-const revokedKind = 'RevokedAccessToken'
 
 /** The scopes of a token, however its profile spells them (R42). */
 export const scopeOfClaims = (claims: JWTPayload): string => {
@@ -34,6 +34,7 @@ export const createIntrospection = (deps: {
   clients: Clients
   shortLived: ShortLived
   keyRing: KeyRing
+  endingsLog: EndingsLog | undefined
   now: () => number
 }) => {
   const { environment, connections, clients, shortLived, keyRing, now } = deps
@@ -77,7 +78,7 @@ export const createIntrospection = (deps: {
   const liveToken = async (token: string): Promise<LiveToken | undefined> => {
     const claims = await claimsOf(token)
     if (typeof claims?.grant_id !== 'string' || !claims.jti) return undefined
-    if (await shortLived.get(revokedKind, claims.jti)) return undefined
+    if (await shortLived.get(REVOKED_TOKENS, claims.jti)) return undefined
     const grant = await connections.grantContext(environment.id, claims.grant_id)
     if (grant?.standing !== 'live') return undefined
     return { claims, grant, scope: scopeOfClaims(claims) }
@@ -128,7 +129,10 @@ export const createIntrospection = (deps: {
   const revoke = async (token: string, asking: string): Promise<string | undefined> => {
     const claims = await claimsOf(token)
     if (!claims?.jti || !claims.exp || claims.client_id !== asking) return undefined
-    await shortLived.set(revokedKind, claims.jti, true, claims.exp * 1000)
+    const { jti } = claims
+    const expiresAt = claims.exp * 1000
+    await deps.endingsLog?.append({ kind: 'access-token', at: now(), issuer: environment.id, jti, expiresAt })
+    await shortLived.set(REVOKED_TOKENS, jti, true, expiresAt)
     return String(claims.grant_id)
   }
 

@@ -12,6 +12,7 @@ import type { Environment, Settings } from '../config/settings.ts'
 import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
+import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Mac, Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
@@ -51,6 +52,7 @@ export interface IssuerDeps {
   audit: Audit
   directory: Directory
   connections: Connections
+  endingsLog: EndingsLog | undefined
   log: Log
   now: () => number
 }
@@ -70,10 +72,10 @@ const engineInForce = (keysNow: () => IssuerKeys, build: (keys: IssuerKeys) => P
 
 /** Builds an issuer. */
 export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer => {
-  const { settings, database, shortLived, sealer, keyRing, audit, directory, connections, log, now } = deps
+  const { settings, database, shortLived, sealer, keyRing, audit, directory, connections, endingsLog, log, now } = deps
   const mac = keyRing.mac(environment.id, 'refresh-tokens')
   const clients = createClients({ database, environment, now })
-  const introspection = createIntrospection({ environment, connections, clients, shortLived, keyRing, now })
+  const introspection = createIntrospection({ environment, connections, clients, shortLived, keyRing, endingsLog, now })
   const tokenResponse = createTokenResponse({ environment })
   const resources = createResources({
     environment,

@@ -29,7 +29,7 @@ export interface EndingsLog {
 export async function openEndingsLog(file: string): Promise<EndingsLog> {
   const unwritable = (cause: unknown) => {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-    return new Unavailable(`the log of endings ${file} cannot be written (${code}): see recovery.log`, { cause })
+    return new Unavailable(`the log of endings ${file} cannot be written (${code}): see recovery.endingsLog`, { cause })
   }
   const handle = await openFile(file).catch((cause: unknown) => {
     throw unwritable(cause)

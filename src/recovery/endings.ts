@@ -3,6 +3,9 @@
  */
 import { z } from 'zod'
 
+/** The short-lived records of access tokens that were revoked, by `jti`. */
+export const REVOKED_TOKENS = 'RevokedAccessToken'
+
 const id = z.string().min(1).max(200)
 const common = { v: z.literal(1), at: z.int().min(0), issuer: id }
 const end = { ...common, reason: id, actor: id }

@@ -40,6 +40,7 @@ export function publicConfig(): Options {
 export const publicEnv = {
   SEALING_KEY: 'another-secret-of-this-test-with-more-characters',
   MAIL: 'smtps://u:hunter2@mail.example.org',
+  POSTGRES: 'postgres://latchkey@db.example.org/latchkey',
 }
 
 /** Sets the option at a dotted path; undefined removes it. */

@@ -92,6 +92,7 @@ describe('environment variables', () => {
       LOG_LEVEL: 'debug',
       LATCHKEY_NODE: 'node-7',
       AUDIT_STREAM: '/tmp/audit.jsonl',
+      ENDINGS_LOG: '/tmp/endings-{node}.jsonl',
       MAIL_FROM: 'a@example.org',
       SMTP_URL: 'smtp://localhost:2525',
     })
@@ -104,9 +105,19 @@ describe('environment variables', () => {
       redis: { kind: 'single', nodes: [{ host: '127.0.0.1', port: 6379 }] },
       log: { level: 'debug' },
       audit: { node: 'node-7', stream: '/tmp/audit.jsonl' },
+      recovery: { endingsLog: '/tmp/endings-node-7.jsonl' },
       mail: { from: 'a@example.org', smtpUrl: 'smtp://localhost:2525' },
     })
-    expect(VARIABLES).toHaveLength(12)
+    expect(VARIABLES).toHaveLength(13)
+  })
+
+  it.each([
+    ['sqlite:data/x.db', 'data/x.db.endings.jsonl'],
+    ['sqlite::memory:', null],
+    ['postgres://u@db.example.org/x', null],
+  ])('leave the log of endings beside the file of %s', (url, file) => {
+    const { settings } = load(localConfig(), { DATABASE_URL: url })
+    expect(settings.recovery.endingsLog).toBe(file)
   })
 
   it('move the public URL with PORT, unless it is set', () => {

@@ -84,6 +84,8 @@ describe('warnings about what is allowed and unsafe', () => {
     ['trustedProxies', ['::/0'], /^trustedProxies\.0: believes X-Forwarded-For from everyone/],
     ['trustedProxies', [], /^trustedProxies: is empty/],
     ['database.url', 'sqlite::memory:', /^database\.url: keeps everything in memory/],
+    ['recovery.endingsLog', null, /^recovery\.endingsLog: is not set.*alive again after a restore/],
+    ['database.url', { env: 'POSTGRES' }, /^recovery\.endingsLog: is not set/],
     ['mail.smtpUrl', 'smtp://relay.example.org', undefined],
     ['plans.alder.contacts.educationUrl', undefined, /^plans\.alder\.contacts\.educationUrl: is not set.*422\.119/],
     [`${PRODUCTION}.apis.fhir.audienceRequired`, false, /audienceRequired: false: .*counterfeit/],
