@@ -7,6 +7,7 @@ import type { Dialect } from 'kysely'
 import { loadSettings } from '../../src/config/load.ts'
 import type { Settings } from '../../src/config/settings.ts'
 import { createLog } from '../../src/log.ts'
+import type { OpenSigner } from '../../src/oidc/signer.ts'
 import { createServer, type Server } from '../../src/server.ts'
 import { engine, openBackend, patient } from './backend.ts'
 import { freePort } from './port.ts'
@@ -28,11 +29,12 @@ export interface TestServerOptions {
   /** Changes the settings before the server is built. */
   change?: (settings: Settings) => void
   wrapDialect?: (dialect: Dialect) => Dialect
+  openSigner?: OpenSigner
   now?: () => number
 }
 
 /** Starts the demonstration on a free port. */
-export const startServer = async ({ change, wrapDialect, now }: TestServerOptions = {}): Promise<TestServer> => {
+export const startServer = async ({ change, ...options }: TestServerOptions = {}): Promise<TestServer> => {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-'))
   const port = await freePort()
   const backend = engine === 'postgres' ? await openBackend() : undefined
@@ -50,7 +52,7 @@ export const startServer = async ({ change, wrapDialect, now }: TestServerOption
     },
   })
   const log = createLog({ level: 'debug', destination })
-  const server = await createServer({ settings, log, ...(wrapDialect ? { wrapDialect } : {}), ...(now ? { now } : {}) })
+  const server = await createServer({ settings, log, ...options })
   await server.listen()
   return {
     url: settings.publicUrl,

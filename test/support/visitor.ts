@@ -49,6 +49,8 @@ export class Visitor {
   #cookieHeader(url: URL): string {
     return [...this.cookies]
       .filter(([, { path }]) => url.pathname.startsWith(path))
+      // As browsers do (RFC 6265 §5.4): of one name, the one for the longest path comes first, and counts.
+      .sort(([, a], [, b]) => b.path.length - a.path.length)
       .map(([key, { value }]) => `${key.split(' ')[0]}=${value}`)
       .join('; ')
   }
