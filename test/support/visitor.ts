@@ -46,10 +46,10 @@ export class Visitor {
     this.language = language
   }
 
+  /** As browsers send them: of one name, the one for the longest path comes first, and counts (RFC 6265 §5.4). */
   #cookieHeader(url: URL): string {
     return [...this.cookies]
       .filter(([, { path }]) => url.pathname.startsWith(path))
-      // As browsers do (RFC 6265 §5.4): of one name, the one for the longest path comes first, and counts.
       .sort(([, a], [, b]) => b.path.length - a.path.length)
       .map(([key, { value }]) => `${key.split(' ')[0]}=${value}`)
       .join('; ')
