@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { formOf } from '../test/support/visitor.ts'
-import { createBrowser, type Wire } from './client.ts'
+import { type Arrival, createBrowser, type Wire } from './client.ts'
 
 /** Where a system has what, and how its app is known. */
 export interface Place {
@@ -42,6 +42,9 @@ const asking = {
   authorization: `Basic ${Buffer.from(`${resourceServer.id}:${resourceServer.secret}`).toString('base64')}`,
 }
 
+const asksForPassword = (arrival: Arrival): arrival is { page: string; path: string } =>
+  'page' in arrival && arrival.page.includes('name="password"')
+
 export const createMember = (wire: Wire, place: Place, username: string) => {
   let browser = createBrowser(wire, place.host)
   let tokens: Tokens | undefined
@@ -76,10 +79,9 @@ export const createMember = (wire: Wire, place: Place, username: string) => {
     return fields
   }
 
-  /** From the app to tokens. Answers how it went: whether the password was asked, and how many requests it took. */
-  const connect = async (api = place.api): Promise<{ tokens: Tokens; signedIn: boolean; hops: number }> => {
+  /** The app sends the member here. */
+  const authorization = (api: Record<string, string>) => {
     const verifier = randomBytes(32).toString('base64url')
-    const before = browser.hops()
     const query = new URLSearchParams({
       response_type: 'code',
       client_id: place.clientId,
@@ -90,10 +92,23 @@ export const createMember = (wire: Wire, place: Place, username: string) => {
       code_challenge_method: 'S256',
       ...api,
     })
-    let arrival = await browser.open(`${place.authorize}?${query}`)
-    const signedIn = 'page' in arrival && arrival.page.includes('name="password"')
-    if ('page' in arrival && signedIn)
-      arrival = await browser.post(`${arrival.path}/sign-in`, signInFields(arrival.page, arrival.path))
+    return { verifier, path: `${place.authorize}?${query}` }
+  }
+
+  const signIn = async (at: Arrival): Promise<Arrival> => {
+    if (!asksForPassword(at)) throw new Error(`${username} is not asked for a password`)
+    const arrival = await browser.post(`${at.path}/sign-in`, signInFields(at.page, at.path))
+    if (asksForPassword(arrival)) throw new Error(`${username} could not sign in`)
+    return arrival
+  }
+
+  /** From the app to tokens. Answers how it went: whether the password was asked, and how many requests it took. */
+  const connect = async (api = place.api): Promise<{ tokens: Tokens; signedIn: boolean; hops: number }> => {
+    const before = browser.hops()
+    const { verifier, path } = authorization(api)
+    let arrival = await browser.open(path)
+    const signedIn = asksForPassword(arrival)
+    if (signedIn) arrival = await signIn(arrival)
     if ('page' in arrival) arrival = await browser.post(`${arrival.path}/consent`, fieldsOf(arrival.page, arrival.path))
     const code = 'callback' in arrival ? arrival.callback.searchParams.get('code') : null
     if (!code) throw new Error(`no code for ${username} at ${place.host}: ${JSON.stringify(arrival).slice(0, 300)}`)
@@ -127,6 +142,11 @@ export const createMember = (wire: Wire, place: Place, username: string) => {
     /** Forgets the session: the next walk asks for the password. */
     forget: () => {
       browser = createBrowser(wire, place.host)
+    },
+    /** To the page that asks for the password; answers what goes on from there to the consent page. */
+    approach: async (): Promise<() => Promise<void>> => {
+      const arrival = await browser.open(authorization(place.api).path)
+      return async () => void (await signIn(arrival))
     },
     refresh: async (): Promise<void> => {
       const { refresh_token } = held()
