@@ -8,7 +8,7 @@ const onPostgres = [
   'test/flows/refresh.test.ts',
   'test/members/{concurrency,connections,demonstration,directory,endings,grants}.test.ts',
   'test/oidc/{key-ring,key-rotation,refresh-tokens}.test.ts',
-  'test/storage/{jobs,sweep}.test.ts',
+  'test/storage/{jobs,prepared,sweep}.test.ts',
 ]
 
 /** A shared machine stalls now and then, and failure tests have deadlines: what fails twice is broken. */

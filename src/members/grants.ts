@@ -107,7 +107,21 @@ const findContext = prepared((db, value: Named<Asked>) =>
   db
     .selectFrom('grants as g')
     .innerJoin('members as m', (join) => join.onRef('m.id', '=', 'g.member_id').onRef('m.issuer', '=', 'g.issuer'))
-    .selectAll('g')
+    .select([
+      'g.id',
+      'g.issuer',
+      'g.client_id',
+      'g.connection_id',
+      'g.member_id',
+      'g.patient_id',
+      'g.scope',
+      'g.context',
+      'g.payload',
+      'g.expires_at',
+      'g.created_at',
+      'g.ended_at',
+      'g.end_reason',
+    ])
     .select('m.subject as subject')
     .select((eb) => authority(eb, value).as('authority'))
     .where('g.id', '=', value('grantId'))

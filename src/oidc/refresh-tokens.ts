@@ -31,7 +31,18 @@ type Place = { issuer: string; grant: string }
 const findToken = prepared((db, value: Named<{ hash: string; issuer: string }>) =>
   db
     .selectFrom('refresh_tokens')
-    .selectAll()
+    .select([
+      'token_hash',
+      'issuer',
+      'grant_id',
+      'generation',
+      'payload',
+      'expires_at',
+      'created_at',
+      'used_at',
+      'uses',
+      'killed_at',
+    ])
     .where('token_hash', '=', value('hash'))
     .where('issuer', '=', value('issuer')),
 )

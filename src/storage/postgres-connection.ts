@@ -4,15 +4,15 @@
  * Three things differ from Kysely's own on purpose. A connection whose state is not certain (an answer that did not come,
  * a server that goes down or has become a replica, a transaction that could not be ended) is never given to anybody
  * again. Every transaction is READ COMMITTED whatever the server's default: what is read in order to be changed is locked
- * by the query that reads it. And statements have no names: a prepared `select *` fails when a newer release adds a column
- * under it.
+ * by the query that reads it. And only statements that name their columns are kept by the server (prepared.ts).
  */
 import { setTimeout } from 'node:timers/promises'
-import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely'
+import type { DatabaseConnection, QueryResult } from 'kysely'
 import type pg from 'pg'
 import type { PostgresPlace } from '../config/postgres-url.ts'
 import { Unavailable } from '../errors.ts'
 import { addressOf, endsConnection, isClosed, mayRepeat, postgresFault } from './postgres-faults.ts'
+import type { NamedQuery } from './prepared.ts'
 import { storable } from './storable.ts'
 
 /** How often a statement outside of any transaction is tried. */
@@ -34,11 +34,11 @@ export class PooledConnection implements DatabaseConnection {
     this.#place = place
   }
 
-  async executeQuery<R>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const values = storable(parameters)
+  async executeQuery<R>({ sql: text, parameters, name }: NamedQuery): Promise<QueryResult<R>> {
+    const query = { text, values: storable(parameters), ...(name === undefined ? {} : { name }) }
     const { command, rowCount, rows } = await (this.#inTransaction
-      ? this.#ask(text, values)
-      : this.#askAgain(text, values, text.startsWith('select ')))
+      ? this.#ask(query)
+      : this.#askAgain(query, text.startsWith('select ')))
     const changes = command === 'INSERT' || command === 'UPDATE' || command === 'DELETE'
     return { rows: (rows ?? []) as R[], ...(changes ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) }
   }
@@ -49,12 +49,12 @@ export class PooledConnection implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    await this.#askAgain('start transaction isolation level read committed', [], true)
+    await this.#askAgain({ text: 'start transaction isolation level read committed' }, true)
     this.#inTransaction = true
   }
 
   async commit(): Promise<void> {
-    const { command } = await this.#ask('commit')
+    const { command } = await this.#ask({ text: 'commit' })
     this.#inTransaction = false
     if (command === 'ROLLBACK')
       throw new Unavailable('a statement of the transaction had failed, so it was rolled back')
@@ -64,7 +64,7 @@ export class PooledConnection implements DatabaseConnection {
   async rollback(): Promise<void> {
     if (this.#uncertain) return
     try {
-      await this.#ask('rollback')
+      await this.#ask({ text: 'rollback' })
       this.#inTransaction = false
     } catch {
       this.#uncertain = true
@@ -80,10 +80,10 @@ export class PooledConnection implements DatabaseConnection {
    * statement; and on another connection, if it `changesNothing` and the server has closed this one, as it closes all
    * when it restarts. A transaction is begun anew as a whole: database.ts.
    */
-  async #askAgain(text: string, values: unknown[], changesNothing: boolean): Promise<Answer> {
+  async #askAgain(query: pg.QueryConfig, changesNothing: boolean): Promise<Answer> {
     for (let tried = 1; ; tried++) {
       try {
-        return await this.#ask(text, values)
+        return await this.#ask(query)
       } catch (error) {
         const closed = changesNothing && isClosed(error)
         if (tried === TRIES || !(closed || mayRepeat(error))) throw error
@@ -106,10 +106,10 @@ export class PooledConnection implements DatabaseConnection {
     }
   }
 
-  async #ask(text: string, values: unknown[] = []): Promise<Answer> {
+  async #ask(query: pg.QueryConfig): Promise<Answer> {
     if (this.#uncertain) throw new Unavailable(`the connection to PostgreSQL at ${addressOf(this.#place)} was lost`)
     try {
-      return await this.#client.query(text, values)
+      return await this.#client.query(query)
     } catch (error) {
       if (endsConnection(error)) this.#uncertain = true
       throw postgresFault(error, this.#place)

@@ -4,12 +4,13 @@
  * Owns: the one connection and its queue, how it is opened, which values it takes.
  * Does not own: what an error means (faults.ts), what is stored (tables.ts).
  *
- * Kysely's dialect expects the interface of better-sqlite3. Four things differ on purpose. Every transaction begins
+ * Kysely's dialect expects the interface of better-sqlite3. Five things differ on purpose. Every transaction begins
  * IMMEDIATE: a deferred one that turns to writing gets SQLITE_BUSY at once, whatever the timeout. Where another writer
  * is busy we wait in between, not inside SQLite: its busy timeout would freeze the event loop, and with it any other
  * connection of this process that could end the wait. The queue for the one connection is ours: Kysely's is never
  * unlocked when a driver refuses a connection. And a transaction that was neither committed nor rolled back ends when
- * its connection is given back, so that it cannot swallow later writes.
+ * its connection is given back, so that it cannot swallow later writes. And the disk is waited for outside of SQLite
+ * (log-sync.ts).
  */
 
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
@@ -28,6 +29,7 @@ import {
   type SqliteStatement,
 } from 'kysely'
 import { Unavailable } from '../errors.ts'
+import { createLogSync, type LogSync, syncLogOf } from './log-sync.ts'
 import { storable } from './storable.ts'
 
 /** How long others may keep writing before we give up. */
@@ -39,20 +41,25 @@ const SQLITE_BUSY = 5
 /** More than the product has; only a query built from input could reach it. */
 const CACHED_STATEMENTS = 500
 
-export function createSqliteDialect(file: string): Dialect {
-  return new NodeSqliteDialect(file)
+/** @param sync how what was written gets to the disk; a test may hold that up */
+export function createSqliteDialect(file: string, sync: LogSync = syncOf(file)): Dialect {
+  return new NodeSqliteDialect(file, sync)
 }
+
+const syncOf = (file: string): LogSync => (file === ':memory:' ? createLogSync(async () => {}) : syncLogOf(file))
 
 class NodeSqliteDialect extends SqliteDialect {
   readonly #file: string
+  readonly #sync: LogSync
 
-  constructor(file: string) {
+  constructor(file: string, sync: LogSync) {
     super({ database: () => Promise.reject(new Error('the driver brings its own database')) })
     this.#file = file
+    this.#sync = sync
   }
 
   override createDriver(): SqliteDriver {
-    return new NodeSqliteDriver(openFile(this.#file))
+    return new NodeSqliteDriver(openFile(this.#file), this.#sync)
   }
 
   override createAdapter(): SqliteAdapter {
@@ -86,24 +93,35 @@ class NodeSqliteAdapter extends SqliteAdapter {
 
 class NodeSqliteDriver extends SqliteDriver {
   readonly #raw: DatabaseSync
+  readonly #sync: LogSync
   readonly #queue = new Queue()
+  /** Whoever has the one connection now. */
+  #taken: PatientConnection | undefined
 
-  constructor(raw: DatabaseSync) {
+  constructor(raw: DatabaseSync, sync: LogSync) {
     super({ database: prepared(raw) })
     this.#raw = raw
+    this.#sync = sync
   }
 
   override async acquireConnection(): Promise<DatabaseConnection> {
     await this.#queue.enter()
-    return new PatientConnection(await super.acquireConnection())
+    this.#taken = new PatientConnection(await super.acquireConnection())
+    return this.#taken
   }
 
+  /** The next one may begin while who has written waits for the disk. */
   override async releaseConnection(): Promise<void> {
+    let kept = this.#taken?.hasWritten === true
     try {
-      if (this.#raw.isOpen && this.#raw.isTransaction) this.#raw.exec('rollback')
+      if (this.#raw.isOpen && this.#raw.isTransaction) {
+        kept = false
+        this.#raw.exec('rollback')
+      }
     } finally {
       this.#queue.leave()
     }
+    if (kept) await this.#sync.synced()
   }
 
   /** SQLite itself ends a transaction on some faults (disk full, for one): then there is nothing to roll back. */
@@ -115,6 +133,7 @@ class NodeSqliteDriver extends SqliteDriver {
   override async destroy(): Promise<void> {
     await this.#queue.enter()
     try {
+      await this.#sync.close()
       if (this.#raw.isOpen) this.#raw.close()
     } finally {
       this.#queue.leave()
@@ -122,15 +141,21 @@ class NodeSqliteDriver extends SqliteDriver {
   }
 }
 
+/** A transaction's begin and end write nothing by themselves. */
+const onlyReads = /^(select|begin|commit|rollback)\b/
+
 /** Tries again while another writer is busy. A statement that meets SQLITE_BUSY has done nothing. */
 class PatientConnection implements DatabaseConnection {
   readonly #inner: DatabaseConnection
+  /** Was anything asked but to read? */
+  hasWritten = false
 
   constructor(inner: DatabaseConnection) {
     this.#inner = inner
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    this.hasWritten ||= !onlyReads.test(query.sql)
     const deadline = performance.now() + BUSY_MS
     for (let pause = 1; ; pause = Math.min(pause * 2, 32)) {
       try {
@@ -174,7 +199,7 @@ function openFile(file: string): DatabaseSync {
   try {
     refuseOldLibrary(raw)
     raw.exec('pragma journal_mode = wal')
-    raw.exec('pragma synchronous = full')
+    raw.exec('pragma synchronous = normal')
     raw.exec('pragma trusted_schema = off')
     raw.exec('pragma busy_timeout = 0')
   } catch (error) {

@@ -24,12 +24,12 @@ describe('an SQLite file', () => {
     expect((await stat(dirname(file))).mode & 0o777).toBe(0o700)
   })
 
-  it('is opened with a write-ahead log, full synchronization and foreign keys', async () => {
+  it('is opened with a write-ahead log, synchronization of our own and foreign keys', async () => {
     const database = await openDatabase({ url: backend.url, log: quiet })
     const pragma = async (name: string) =>
       Object.values((await sql.raw<object>(`pragma ${name}`).execute(database.db)).rows[0] ?? {})[0]
     expect(await pragma('journal_mode')).toBe('wal')
-    expect(await pragma('synchronous')).toBe(2)
+    expect(await pragma('synchronous')).toBe(1)
     expect(await pragma('foreign_keys')).toBe(1)
     await database.close()
   })
