@@ -57,7 +57,8 @@ const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDe
         throw new errors.InvalidGrant({ detail: 'already used' })
     },
     destroy: (id) => shortLived.delete(model, sha256(id)),
-    revokeByGrantId: (grantId) => shortLived.deleteByGrant(grantId),
+    // They go after their grant.
+    revokeByGrantId: async () => undefined,
   }
 }
 
@@ -143,7 +144,7 @@ const clientAdapter = ({ clients }: AdapterDeps): Adapter => ({
 })
 
 /** Grants are durable: one per authorization, and the point at which everything is revoked. */
-const grantAdapter = ({ issuer, database, connections, now }: AdapterDeps): Adapter => ({
+const grantAdapter = ({ issuer, database, connections, refreshTokens, shortLived, now }: AdapterDeps): Adapter => ({
   ...unstored('Grant'),
   upsert: async (id, payload, expiresIn) => {
     const member = await database.db
@@ -194,6 +195,8 @@ const grantAdapter = ({ issuer, database, connections, now }: AdapterDeps): Adap
       actor: client ? `client:${client}` : 'system',
       requestId: stateOf(Provider.ctx?.req).requestId,
     })
+    // Nothing opens any more. What is presented again is known until here, or nobody could repeat what failed.
+    await Promise.all([refreshTokens.removeFamily(id), shortLived.deleteByGrant(id)])
   },
 })
 

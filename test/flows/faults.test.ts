@@ -113,14 +113,18 @@ describe.each(modes)('programs, the store %s', { timeout: 120_000 }, (mode) => {
         mode,
         async () => {
           const code = await newCode()
-          return (await exchange(app(), code, verifier)).body[kind] as string
+          return (await exchange(app(), code, verifier)).body
         },
-        async (token) => expectGoodOr503(await post(`${app().issuer}/revoke`, { token, client_id: 'demo-public' })),
-        async (token) => {
-          const { status } = await post(`${app().issuer}/revoke`, { token, client_id: 'demo-public' })
+        async (tokens) =>
+          expectGoodOr503(await post(`${app().issuer}/revoke`, { token: tokens[kind], client_id: 'demo-public' })),
+        async (tokens) => {
+          const { status } = await post(`${app().issuer}/revoke`, { token: tokens[kind], client_id: 'demo-public' })
           expect(status).toBe(200)
-          const { body } = await post(`${app().issuer}/introspect`, { token }, resourceServer)
-          expect(body.active).toBe(false)
+          const ended = kind === 'access_token' ? [tokens.access_token] : [tokens.access_token, tokens.refresh_token]
+          for (const token of ended) {
+            const { body } = await post(`${app().issuer}/introspect`, { token }, resourceServer)
+            expect(body.active).toBe(false)
+          }
         },
       )
   })
