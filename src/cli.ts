@@ -6,9 +6,11 @@
  */
 import { parseArgs } from 'node:util'
 import { verifyAudit, writeAudit } from './cli/audit.ts'
+import { backUp, restore } from './cli/backup.ts'
 import type { CommandOptions, Terminal } from './cli/command.ts'
 import { printSmartConfiguration } from './cli/discovery.ts'
 import { listKeys, revokeKey, rotateKeys } from './cli/keys.ts'
+import { recover } from './cli/recover.ts'
 import { loadSettings } from './config/load.ts'
 import { configJsonSchema } from './config/schema.ts'
 import type { Settings } from './config/settings.ts'
@@ -16,14 +18,16 @@ import { type Fault, InputFaults, LatchkeyError } from './errors.ts'
 
 export type { Terminal } from './cli/command.ts'
 
+type Option = 'compromised' | 'since' | 'log'
+
 interface Command {
   /** One word, or two. */
   name: string
   summary: string
   /** The operand that the command takes, as the usage shows it; none where it is left out. */
   operand?: string
-  /** Does it know `--compromised`? */
-  compromised?: true
+  /** The options that it knows beside `--config`. */
+  options?: readonly Option[]
   /** Runs the command; the answer is the exit status. */
   run(options: CommandOptions, terminal: Terminal): Promise<number> | number
 }
@@ -47,7 +51,7 @@ const commands: readonly Command[] = [
     name: 'keys revoke',
     summary: 'with --compromised: unpublish a signing key at once, and replace it',
     operand: 'KID',
-    compromised: true,
+    options: ['compromised'],
     run: revokeKey,
   },
   {
@@ -58,6 +62,14 @@ const commands: readonly Command[] = [
   },
   { name: 'audit-verify', summary: 'prove that the audit trail is whole', run: verifyAudit },
   { name: 'audit-export', summary: 'write the audit trail as JSON lines', operand: '[ISSUER]', run: writeAudit },
+  { name: 'backup', summary: 'copy the store while the server runs', operand: 'FILE', run: backUp },
+  { name: 'restore', summary: 'put a copy in the place of a SQLite store', operand: 'FILE', run: restore },
+  {
+    name: 'recover',
+    summary: 'with --since TIME, --log FILE: tell a restored store what it lacks (R46)',
+    options: ['since', 'log'],
+    run: recover,
+  },
   { name: 'schema', summary: 'print the JSON Schema of the configuration (config/schema.json)', run: schemaCommand },
 ]
 
@@ -85,14 +97,16 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
     commands.find((each) => each.name === `${name} ${second}`) ?? commands.find((each) => each.name === name)
   if (!command) return misuse(name === undefined ? 'a command is needed' : `there is no command ${name}`, terminal)
   const [operand, ...surplus] = line.positionals.slice(command.name.split(' ').length)
-  const { config, compromised = false } = line.values
-  const unexpected =
-    compromised && !command.compromised ? '--compromised' : command.operand === undefined ? operand : surplus[0]
+  const { config, compromised = false, since, log: logs = [] } = line.values
+  const foreign = (['compromised', 'since', 'log'] as const).find(
+    (name) => line.values[name] !== undefined && !command.options?.includes(name),
+  )
+  const unexpected = foreign ? `--${foreign}` : command.operand === undefined ? operand : surplus[0]
   if (unexpected !== undefined) return misuse(`${command.name} takes no ${unexpected}`, terminal)
   if (operand === undefined && command.operand?.startsWith('[') === false)
     return misuse(`${command.name} needs ${command.operand}`, terminal)
   try {
-    return await command.run({ config, operand, compromised }, terminal)
+    return await command.run({ config, operand, compromised, since, logs }, terminal)
   } catch (error) {
     if (error instanceof InputFaults) terminal.err.write(list('fault', error.faults))
     else if (error instanceof LatchkeyError) terminal.err.write(`latchkey: ${error.message}\n`)
@@ -105,7 +119,13 @@ function parseLine(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: { config: { type: 'string' }, compromised: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      config: { type: 'string' },
+      compromised: { type: 'boolean' },
+      since: { type: 'string' },
+      log: { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
+    },
   })
 }
 

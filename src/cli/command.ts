@@ -19,6 +19,10 @@ export interface CommandOptions {
   operand: string | undefined
   /** Was --compromised said? */
   compromised: boolean
+  /** The value of --since. */
+  since: string | undefined
+  /** Every value of --log. */
+  logs: readonly string[]
 }
 
 /** Does some work on the configured store, and closes it. The server may be running meanwhile. */

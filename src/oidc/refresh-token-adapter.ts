@@ -5,12 +5,14 @@
  * Does not own: the rule of rotation (rotation.ts), the rows (refresh-tokens.ts), what ends with a grant (members/connections).
  */
 import type { Audit } from '../audit/audit.ts'
+import { Unavailable } from '../errors.ts'
 import type { Connections } from '../members/connections.ts'
 import type { EndReason } from '../members/grants.ts'
 import { parseScopes } from '../smart/scope.ts'
 import { covers } from '../smart/scope-set.ts'
 import type { Database } from '../storage/database.ts'
 import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
+import { createAdoption } from './adoption.ts'
 import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, Provider } from './engine.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
@@ -34,25 +36,44 @@ export interface RefreshTokenDeps {
 
 export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
   const { issuer, plan, database, connections, refreshTokens, audit, mac, now } = deps
+  const adoption = createAdoption({ issuer, refreshTokens, now })
 
   /** Why a token is refused is told to the client that it was issued to, and to no other (R9). */
   const tell = (clientId: string | undefined, refusal: Refusal): void => {
     if (clientId === Provider.ctx?.oidc?.client?.clientId) stateOf(Provider.ctx?.req).refusal = refusal
   }
 
-  /** A spent token whose row is gone is known by its MAC: it is reported as consumed, and the engine ends the family. */
-  const spent = async (name: TokenName): Promise<AdapterPayload | undefined> => {
-    const newest = await refreshTokens.newest(name.family)
-    if (!newest) {
-      const grant = await connections.grantContext(issuer, name.family)
-      // A live grant without any token: the last one lay unused for too long and was swept away.
-      if (grant) tell(grant.row.client_id, grant.standing === 'live' ? 'expired' : grant.standing.ended)
+  /** A token of ours that has no row: it was spent long ago, or the store is older than it (adoption.ts). */
+  const withoutRow = async (token: string, name: TokenName): Promise<AdapterPayload | undefined> => {
+    const grant = await connections.grantContext(issuer, name.family)
+    if (!grant) return undefined
+    const { client_id: clientId } = grant.row
+    if (grant.standing !== 'live') {
+      tell(clientId, grant.standing.ended)
       return undefined
     }
-    if (name.generation >= newest.generation) return undefined
-    const payload: AdapterPayload = JSON.parse(newest.payload)
-    tell(payload.clientId, 'token_reused')
-    return { ...payload, consumed: Math.floor(now() / 1000) }
+    const { worth, newest } = await adoption.judge(database.db, name, grant.row)
+    switch (worth.is) {
+      case 'adopted': {
+        const payload = { ...adoption.payloadOf(name, grant, worth.window, newest), jti: token }
+        stateOf(Provider.ctx?.req).adopting = { token, payload, grant: grant.row }
+        return asTheEngineReads(payload)
+      }
+      case 'ahead':
+        throw new Unavailable(
+          `a refresh token of grant ${name.family} is newer than the store knows: if it was restored or promoted, run latchkey recover --since`,
+        )
+      case 'spent':
+      case 'forked':
+        // Reported as consumed, it makes the engine end the family.
+        tell(clientId, 'token_reused')
+        return newest && { ...newest, consumed: Math.floor(now() / 1000) }
+      case 'expired':
+        tell(clientId, 'expired')
+        return undefined
+      case 'unknown':
+        return undefined
+    }
   }
 
   /**
@@ -72,7 +93,24 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
 
   const present = async (trx: Trx, token: string): Promise<Verdict> => {
     const name = readToken(mac, issuer, token)
-    return name ? refreshTokens.present(trx, token, name) : 'refuse'
+    if (!name) return 'refuse'
+    const { adopting, requestId } = stateOf(Provider.ctx?.req)
+    if (adopting?.token === token) {
+      if (!(await adoption.adopt(trx, name, adopting))) return 'reuse'
+      const { client_id: clientId, member_id: memberId, patient_id: patientId } = adopting.grant
+      await audit.record(trx, {
+        type: 'token.adopted',
+        issuer,
+        plan,
+        actor: `client:${clientId}`,
+        memberId,
+        patientId: patientId ?? undefined,
+        grantId: name.family,
+        requestId: requestId ?? undefined,
+        details: { generation: name.generation },
+      })
+    }
+    return refreshTokens.present(trx, token, name)
   }
 
   const endFamily = (name: TokenName): Promise<boolean> =>
@@ -136,7 +174,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       if (!name) return undefined
       await debts.settle(id)
       const stored = await refreshTokens.find(id)
-      if (!stored) return spent(name)
+      if (!stored) return withoutRow(id, name)
       const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
       // A payload that was moved to another row opens nothing.
       if (payload.grantId !== name.family) return undefined

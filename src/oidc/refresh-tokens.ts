@@ -4,7 +4,7 @@
  * Owns: the rows of `refresh_tokens`, and judging a presentation while nobody else can.
  * Does not own: the rule itself (rotation.ts), or what ends with a family (members/connections).
  */
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { sha256 } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
@@ -132,8 +132,8 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
   }
 
   /** The newest generation that a family has, or undefined where none is stored. */
-  const newest = async (grantId: string): Promise<RefreshTokenRow | undefined> =>
-    database.db
+  const newest = async (grantId: string, db: Kysely<Tables> = database.db): Promise<RefreshTokenRow | undefined> =>
+    db
       .selectFrom('refresh_tokens')
       .selectAll()
       .where('issuer', '=', issuer)

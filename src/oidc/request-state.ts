@@ -1,6 +1,7 @@
 /** What one HTTP request carries from part to part: the engine makes a context of its own, so it hangs on the request. */
 import type { IncomingMessage } from 'node:http'
 import type { GrantContext, GrantStanding } from '../members/grants.ts'
+import type { Adopting } from './adoption.ts'
 import type { ClientRecord } from './clients.ts'
 
 /** Why what was presented is refused (R9); stable, for machines. */
@@ -12,6 +13,8 @@ export interface RequestState {
   refusal?: Refusal
   /** The client that the request is of, read once. */
   client?: ClientRecord
+  /** A refresh token that is newer than the store, and is taken over with its first use. */
+  adopting?: Adopting
   /** The live grant that the request is about. */
   grant?: GrantContext
   /** What to do if no good answer leaves the house: gives back what the request used up (debts.ts). */

@@ -31,6 +31,12 @@ export async function sweep(options: {
 }): Promise<number> {
   const { now, signal, batch = BATCH } = options
   const { db } = options.database
+  // In a recovery window they show which tokens are newer than the store (R46).
+  const { kept } = await db
+    .selectFrom('lives')
+    .select(({ fn }) => fn.max<number | null>('opened_at').as('kept'))
+    .where('ends_at', '>', now())
+    .executeTakeFirstOrThrow()
   const letterEnd = now() - LETTER_DAYS * 86_400_000
 
   const deletions = [
@@ -69,17 +75,16 @@ export async function sweep(options: {
           ),
         ),
     () =>
-      db
-        .deleteFrom('refresh_tokens')
-        .where('token_hash', 'in', (eb) =>
-          eb
-            .selectFrom('refresh_tokens')
-            .select('token_hash')
-            .where('expires_at', '<=', now())
-            .limit(batch)
-            .forUpdate()
-            .skipLocked(),
-        ),
+      db.deleteFrom('refresh_tokens').where('token_hash', 'in', (eb) =>
+        eb
+          .selectFrom('refresh_tokens')
+          .select('token_hash')
+          .where('expires_at', '<=', now())
+          .where('created_at', '>=', kept ?? 0)
+          .limit(batch)
+          .forUpdate()
+          .skipLocked(),
+      ),
     () =>
       db
         .deleteFrom('letters')
