@@ -11,6 +11,7 @@ import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
 import { stateOf } from './request-state.ts'
+import { longestToken, longestTokenOf, sparing } from './token-size.ts'
 
 const trimmed = (url: string): string => url.replace(/\/+$/, '')
 
@@ -86,7 +87,11 @@ export const createResources = (deps: {
           'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
           requested,
         )
-      if (oidc.params) oidc.params.scope = scopeText(available)
+      const of = { issuer: environment.issuer, api, clientId: client.clientId }
+      const kept = sparing(available, (some) => longestTokenOf(some, of) <= longestToken)
+      if (!kept)
+        throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
+      if (oidc.params) oidc.params.scope = scopeText(kept)
     }
     const held = oidc.entities.RefreshToken?.scope ?? oidc.entities.AuthorizationCode?.scope ?? oidc.params?.scope
     return {
