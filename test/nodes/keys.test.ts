@@ -84,9 +84,9 @@ describe.skipIf(!initdb)('keys of two servers', { timeout: 180_000 }, () => {
     const never = 3_600_000
     const library = createVerifier({
       ...{ issuer: app.issuer, audience: app.fhirBase },
-      ...{ jwksCacheSeconds: 1, jwksCooldownSeconds: never / 1000 },
+      ...{ jwksCacheSeconds: 2, jwksCooldownSeconds: never / 1000 },
     })
-    const jose = createRemoteJWKSet(new URL(`${app.issuer}/jwks`), { cacheMaxAge: 1000, cooldownDuration: never })
+    const jose = createRemoteJWKSet(new URL(`${app.issuer}/jwks`), { cacheMaxAge: 2000, cooldownDuration: never })
     const introspect = async (token: string) => {
       const { status, body } = await post(`${app.issuer}/introspect`, { token }, resourceServer)
       if (body.active !== true) throw new Error(`introspection: ${status} ${JSON.stringify(body)}`)
@@ -136,7 +136,7 @@ describe.skipIf(!initdb)('keys of two servers', { timeout: 180_000 }, () => {
     expect(await rotate()).toContain('is made and published; it signs from')
     for (let round = 0; round < 2; round++) {
       // Everybody reads the keys anew: a day is longer than any copy.
-      await pause(2500)
+      await pause(3500)
       await dayPasses()
       expect(await rotate()).toContain('signs now')
       if (round === 0) {
