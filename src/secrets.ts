@@ -8,9 +8,11 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
+  createSecretKey,
+  hash,
   hkdfSync,
+  type KeyObject,
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
@@ -32,7 +34,7 @@ export function randomToken(bytes = 32): string {
 
 /** SHA-256 of the text's UTF-8, in base64url. */
 export function sha256(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('base64url')
+  return hash('sha256', text, 'base64url')
 }
 
 /** How a secret of high entropy is kept: `sha256:{base64url}`. Never for a password that a person chose. */
@@ -44,7 +46,7 @@ export function hashSecret(text: string): string {
 export function secretMatches(text: string, hashes: readonly string[]): boolean {
   const candidate = hashSecret(text)
   let found = false
-  for (const hash of hashes) found = sameText(candidate, hash) || found
+  for (const held of hashes) found = sameText(candidate, held) || found
   return found
 }
 
@@ -122,20 +124,21 @@ export interface Mac {
 
 /** A message authentication code whose secrets can be rotated: the first signs, all verify. */
 export function createMac(secrets: readonly string[]): Mac {
-  const first = secrets[0]
-  if (!first) throw new TypeError('a MAC needs at least one secret')
+  const keys = secrets.map((secret) => createSecretKey(secret, 'utf8'))
+  const [first] = keys
+  if (!first || secrets.includes('')) throw new TypeError('a MAC needs at least one secret, and none that is empty')
   return {
     sign: (text) => mac(first, text),
     verify(text, presented) {
       let found = false
-      for (const secret of secrets) found = sameText(mac(secret, text), presented) || found
+      for (const key of keys) found = sameText(mac(key, text), presented) || found
       return found
     },
   }
 }
 
-function mac(secret: string, text: string): string {
-  return createHmac('sha256', secret).update(text, 'utf8').digest().subarray(0, 16).toString('base64url')
+function mac(key: KeyObject, text: string): string {
+  return createHmac('sha256', key).update(text, 'utf8').digest().subarray(0, 16).toString('base64url')
 }
 
 function derive(secret: string): Buffer {
