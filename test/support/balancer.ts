@@ -20,6 +20,8 @@ interface Target {
 export interface Balancer {
   port: number
   targets: readonly Readonly<Target>[]
+  /** From now on every request goes to this node, or again to any. */
+  only(index: number | null): void
   close(): Promise<void>
 }
 
@@ -28,10 +30,12 @@ export async function startBalancer(port: number, ports: readonly number[]): Pro
   const targets: Target[] = ports.map((each) => ({ port: each, ready: false, answered: 0 }))
   const agent = new Agent({ keepAlive: true })
   let turn = 0
+  let chosen: number | null = null
   let closing = false
 
   /** Who is asked, in this order. */
   const order = (): Target[] => {
+    if (chosen !== null) return targets.slice(chosen, chosen + 1)
     turn += 1
     const round = targets.map((_, i) => targets[(turn + i) % targets.length] as Target)
     return round.some(({ ready }) => ready) ? round.filter(({ ready }) => ready) : round
@@ -85,6 +89,9 @@ export async function startBalancer(port: number, ports: readonly number[]): Pro
   return {
     port,
     targets,
+    only(index) {
+      chosen = index
+    },
     async close() {
       closing = true
       server.close()
