@@ -1,13 +1,24 @@
 /** Keys that change under a running server, as apps, members and FHIR servers notice it: not at all (R41, R43). */
 import { createRemoteJWKSet, jwtVerify } from 'jose'
+import type { Transaction } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createAudit } from '../../src/audit/audit.ts'
 import { createKeyRotation, type KeyRotation } from '../../src/oidc/key-rotation.ts'
+import { tellServers } from '../../src/oidc/keys.ts'
 import { localSigner } from '../../src/oidc/signer.ts'
 import { createVerifier } from '../../src/resource-server/index.ts'
 import { createSealer } from '../../src/secrets.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
-import { demoApp, exchange, obtainTokens, pkce, refresh, walkToConsent } from '../support/authorize.ts'
+import type { Tables } from '../../src/storage/tables.ts'
+import {
+  authorizationUrl,
+  demoApp,
+  exchange,
+  obtainTokens,
+  pkce,
+  refresh,
+  walkToConsent,
+} from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { quiet } from '../support/stores.ts'
 import { Visitor } from '../support/visitor.ts'
@@ -157,6 +168,46 @@ describe('a compromised key', () => {
     expect(headerOf(body.access_token).kid).toBe(signs)
     await verifier().verify(body.access_token)
     expect(await introspect(body.access_token)).toMatchObject({ active: true })
+  })
+})
+
+describe('an issuer whose keys cannot be used (R43)', () => {
+  it('answers 503 everywhere, is not ready, and recovers without a restart; other issuers go on', async () => {
+    const { access_token, refresh_token } = await obtainTokens(app())
+    const held = await database.db
+      .selectFrom('signing_keys')
+      .selectAll()
+      .where('issuer', '=', issuerId)
+      .where('state', '=', 'current')
+      .where('algorithm', '=', 'RS256')
+      .executeTakeFirstOrThrow()
+    const change = (work: (trx: Transaction<Tables>) => Promise<unknown>) =>
+      database.transaction(async (trx) => {
+        await work(trx)
+        await tellServers(trx)
+      })
+    const asked = async (url = `${app().issuer}/jwks`) => (await fetch(url)).status
+    await change((trx) => trx.deleteFrom('signing_keys').where('kid', '=', held.kid).execute())
+    expect(await asked()).toBe(503)
+    for (const answer of [
+      await refresh(app(), refresh_token),
+      await post(`${app().issuer}/introspect`, { token: access_token }, resourceServer),
+      await post(`${app().issuer}/revoke`, { token: refresh_token, client_id: app().clientId }),
+    ]) {
+      expect(answer.status).toBe(503)
+      expect(answer.body).toMatchObject({ error: 'temporarily_unavailable' })
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    }
+    expect((await userinfo(access_token)).status).toBe(503)
+    expect((await new Visitor().open(authorizationUrl(app(), pkce().challenge))).status).toBe(503)
+    expect(await asked(`${server.url}/prairie/production/jwks`)).toBe(200)
+    expect(await asked(`${server.url}/readyz`)).toBe(503)
+
+    await change((trx) => trx.insertInto('signing_keys').values(held).execute())
+    expect(await asked()).toBe(200)
+    expect(await asked(`${server.url}/readyz`)).toBe(200)
+    expect((await refresh(app(), refresh_token)).status).toBe(200)
+    expect(await introspect(access_token)).toMatchObject({ active: true })
   })
 })
 
