@@ -22,6 +22,7 @@ const others: Record<string, (settings: Settings, stores: Stores) => Promise<str
 }
 
 const settings = readSettings(process.argv.slice(2), [...Object.keys(operations), ...Object.keys(others)])
+const head = heading(settings)
 const stores = createStores()
 try {
   const asked = settings.names.filter((name): name is keyof typeof operations => name in operations)
@@ -33,7 +34,7 @@ try {
     parts.push(await bench(settings, stores))
     console.error(`${name}: done`)
   }
-  const text = `${heading(settings)}\n${parts.join('\n')}`
+  const text = `${head}\n${parts.join('\n')}`
   console.log(text)
   if (settings.write) writeResults(text)
 } finally {

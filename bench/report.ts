@@ -1,7 +1,7 @@
 /** Results as tables that people and Markdown can read: ratios first, then processor time, then the rest. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism, totalmem } from 'node:os'
+import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { initdb, redisServer } from '../test/support/machine.ts'
 import type { Settings } from './settings.ts'
 import { median, type Window } from './windows.ts'
@@ -81,7 +81,7 @@ const versionOf = (program: string | undefined): string => {
 const dependency = (name: string): string =>
   `${name} ${JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version}`
 
-/** When, on what, and how it was measured. */
+/** When, on what, and how it will be measured; said before the load is ours. */
 export const heading = (settings: Settings): string => {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   return [
@@ -89,7 +89,8 @@ export const heading = (settings: Settings): string => {
     '',
     `${new Date().toISOString().slice(0, 10)}. Latchkey ${version}, Node.js ${process.versions.node}, ${dependency('oidc-provider')}, ` +
       `PostgreSQL ${versionOf(initdb)}, Redis ${versionOf(redisServer)}, ${process.platform} ${process.arch}, ` +
-      `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GB. Servers, stores and load share the machine.`,
+      `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GB. Servers, stores and load share the machine, which had a load of ` +
+      `${loadavg()[0]?.toFixed(1)} before.`,
     '',
     `${settings.windows} windows of ${settings.seconds} s each, in turns. Figures are medians of windows; in brackets the ` +
       'least and the most. A ratio is taken within each round.',
