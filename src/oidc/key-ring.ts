@@ -183,7 +183,12 @@ export const createKeyRing = async (deps: {
     of,
 
     mac(issuer, purpose) {
-      const inForce = () => createMac(of(issuer).secrets[purpose])
+      let made: { of: IssuerKeys; mac: Mac } | undefined
+      const inForce = (): Mac => {
+        const keys = of(issuer)
+        if (made?.of !== keys) made = { of: keys, mac: createMac(keys.secrets[purpose]) }
+        return made.mac
+      }
       return {
         sign: (text) => inForce().sign(text),
         verify: (text, presented) => inForce().verify(text, presented),
