@@ -26,12 +26,18 @@ export interface ClientRecord {
 
 const loopback = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Native apps redirect to loopback on any port or to a scheme of their own (RFC 8252 §7); all others are web apps. */
-const isNative = (uris: readonly string[]): boolean =>
-  uris.some((uri) => {
-    const { protocol, hostname } = new URL(uri)
-    return protocol === 'http:' ? loopback.has(hostname) : protocol !== 'https:'
-  })
+/**
+ * Native apps redirect to loopback on any port or to a scheme of their own (RFC 8252 §7); all others are web apps. The engine
+ * refuses a native app with https on loopback, as a demonstration behind a proxy on this machine has: it is a web app
+ * then, whose ports are exact.
+ */
+const isNative = (uris: readonly string[]): boolean => {
+  const parsed = uris.map((uri) => new URL(uri))
+  if (parsed.some(({ protocol, hostname }) => protocol === 'https:' && loopback.has(hostname))) return false
+  return parsed.some(({ protocol, hostname }) =>
+    protocol === 'http:' ? loopback.has(hostname) : protocol !== 'https:',
+  )
+}
 
 /** The engine's metadata of a client; `client_secret` holds the hashes, which `secretIsRight` knows to compare. */
 export const metadataOf = (client: ClientRecord): ClientMetadata => ({

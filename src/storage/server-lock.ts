@@ -3,6 +3,7 @@
  * file is for one machine. Command-line tools do not ask for the lock; the store itself is correct with several processes.
  * PostgreSQL is for several servers, and there is no lock.
  */
+import { existsSync, realpathSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { LatchkeyError } from '../errors.ts'
 import { engineOf } from './engine.ts'
@@ -28,7 +29,7 @@ export function lockServer(url: string): ServerLock {
   const file = sqliteFile(url)
   if (file === ':memory:') return { release() {} }
 
-  const lock = openLock(`${file}.lock`)
+  const lock = openLock(`${realFile(file)}.lock`)
   try {
     lock.exec('begin exclusive')
   } catch (cause) {
@@ -47,6 +48,11 @@ export function lockServer(url: string): ServerLock {
       if (held.delete(lock)) lock.close()
     },
   }
+}
+
+/** The same file by another name has the same lock. */
+function realFile(file: string): string {
+  return existsSync(file) ? realpathSync(file) : file
 }
 
 function openLock(file: string): DatabaseSync {

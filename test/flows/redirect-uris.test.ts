@@ -14,6 +14,7 @@ const registered: Record<string, string[]> = {
   localhost: ['http://localhost/callback'],
   'https-web': ['https://app.example/callback', 'https://app.example/other?x=1'],
   'native-scheme': ['com.example.app:/callback', 'http://127.0.0.1/callback', 'https://claimed.example/callback'],
+  'https-loopback': ['https://localhost/demo/', 'http://127.0.0.1:5000/callback'],
 }
 
 beforeAll(async () => {
@@ -54,6 +55,8 @@ describe('accepted', () => {
     ['native-scheme', 'com.example.app:/callback'],
     ['native-scheme', 'http://127.0.0.1:5000/callback'],
     ['native-scheme', 'https://claimed.example/callback'],
+    ['https-loopback', 'https://localhost/demo/'],
+    ['https-loopback', 'http://127.0.0.1:5000/callback'],
   ])('%s: %s', async (clientId, redirectUri) => {
     const response = await ask(clientId, redirectUri)
     expect(response.headers.get('location')).toContain('/prairie/sandbox/interaction/')
@@ -116,6 +119,7 @@ describe('refused, on a page of ours and with no Location', () => {
     ['https-web', 'https://app.example/other?x=1&y=2'],
     ['https-web', 'https://app.example/other?x=1#y'],
     ['https-web', 'http://127.0.0.1/callback'],
+    ['https-loopback', 'https://localhost:8443/demo/'],
     ['native-scheme', 'com.example.app://callback'],
     ['native-scheme', 'com.example.app:/callback/'],
     ['native-scheme', 'com.example.app:/callback?x=1'],

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, symlink } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { InputFaults, Unavailable } from '../../src/errors.ts'
 import { openDatabase } from '../../src/storage/database.ts'
@@ -35,6 +35,15 @@ describe('the lock of the one server', { timeout: 30_000 }, () => {
     server.child.kill('SIGKILL')
     await expect(server.answer).rejects.toThrow('SIGKILL')
     lockServer(backend.url).release()
+  })
+
+  it('is the same by another name of the file', async () => {
+    await (await openDatabase({ url: backend.url, log: quiet })).close()
+    const link = `${backend.file}-link`
+    await symlink(backend.file, link)
+    const lock = lockServer(backend.url)
+    expect(() => lockServer(`sqlite:${link}`)).toThrow(expect.objectContaining({ code: 'server_already_running' }))
+    lock.release()
   })
 
   it('lets tools work on the store at the same time', async () => {
