@@ -178,8 +178,14 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     }),
   )
 
-  // One query asks both whether the store answers and whether a newer server has left us tables to run on.
-  const probes: Probe[] = [{ name: 'the database', check: () => checkTables(database.db) }]
+  // A store that answers and takes no writes (a full disk, a replica) serves nobody.
+  const pulse = createSqlShortLived({ database, issuer: 'health', now })
+  const checkDatabase = async (): Promise<void> => {
+    // One query asks both whether the store answers and whether a newer server has left us tables to run on.
+    await checkTables(database.db)
+    await pulse.set('ready', settings.audit.node, true, now() + sweepEvery)
+  }
+  const probes: Probe[] = [{ name: 'the database', check: checkDatabase }]
   probes.push({ name: 'the keys', check: keyRing.check })
   if (endingsLog) probes.push({ name: 'the log of endings', check: endingsLog.check })
   if (redis) probes.push({ name: 'Redis', check: redis.check })

@@ -40,8 +40,19 @@ export const createHealth = ({ probes, log }: { probes: readonly Probe[]; log: L
     }
   }
 
+  // Whoever asks while the stores are being asked gets the same answer: the address is open to all, and asking costs a write.
+  let asking: Promise<boolean> | undefined
+  const ask = (): Promise<boolean> => {
+    asking ??= Promise.all(probes.map(serves))
+      .then((answers) => answers.every(Boolean))
+      .finally(() => {
+        asking = undefined
+      })
+    return asking
+  }
+
   return {
-    ready: async () => !draining && (await Promise.all(probes.map(serves))).every(Boolean),
+    ready: async () => !draining && (await ask()) && !draining,
     drain() {
       draining = true
     },

@@ -41,6 +41,18 @@ describe('readiness', () => {
     expect(await health.ready()).toBe(true)
   })
 
+  it('asks once however many want to know at that moment', async () => {
+    let asked = 0
+    const check = async () => {
+      asked++
+    }
+    const health = createHealth({ probes: [{ name: 'the database', check }], log })
+    expect(await Promise.all([health.ready(), health.ready(), health.ready()])).toEqual([true, true, true])
+    expect(asked).toBe(1)
+    expect(await health.ready()).toBe(true)
+    expect(asked).toBe(2)
+  })
+
   it('does not wait for a probe that never answers', async () => {
     vi.useFakeTimers()
     const health = createHealth({ probes: [well, { name: 'Redis', check: () => new Promise(() => {}) }], log })

@@ -77,6 +77,8 @@ export async function startDeployment(options: DeploymentOptions = {}): Promise<
     publicUrl: url,
     trustedProxies: ['127.0.0.1'],
     redis: options.redis ?? null,
+    // Many simulated people are few, and all come from here.
+    signIn: { failuresPerAccountAndAddress: 100, failuresPerAddress: 10_000 },
     ...options.config,
     database: {
       url: options.database ?? `sqlite:${join(folder, 'latchkey.db')}`,
