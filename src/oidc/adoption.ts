@@ -7,7 +7,7 @@
  */
 import type { Kysely, Transaction } from 'kysely'
 import type { GrantContext } from '../members/grants.ts'
-import { openWindows, type RecoveryWindow } from '../recovery/lives.ts'
+import { type RecoveryWindow, readWindows } from '../recovery/lives.ts'
 import { sha256 } from '../secrets.ts'
 import type { GrantRow, Tables } from '../storage/tables.ts'
 import { payloadVersion } from './adapter-request.ts'
@@ -27,33 +27,34 @@ export interface Family {
  * - `adopted`: issued in an earlier life of the store, and nothing newer of the family came back since.
  * - `forked`: somebody else's line of the family came back first. Two parties hold tokens of it: it ends.
  * - `ahead`: newer than the store, of which nobody has said that it is an older one. A fault of ours.
- * - `expired`: its row was swept away.
+ * - `expired`: its row was swept away, or the window in which it could have been adopted has closed.
  * - `unknown`: none of these.
  */
 export type Worth =
   | { is: 'spent' | 'forked' | 'ahead' | 'expired' | 'unknown' }
   | { is: 'adopted'; window: RecoveryWindow }
 
-/**
- * Judges a token of ours that has no row. Pure.
- * @param windows those that are open
- */
+/** Judges a token of ours that has no row. Pure. */
 export function worthOf(
   { generation }: Pick<TokenName, 'generation'>,
   { newest, grantCreatedAt }: Family,
   windows: readonly RecoveryWindow[],
+  now: number,
 ): Worth {
+  const isOpen = ({ endsAt }: RecoveryWindow) => now < endsAt
   if (newest === null) {
     // Where a token could have ended unused before the copy was made, a missing row says that it has.
-    const window = windows.find(
-      ({ since, openedAt, endsAt }) => grantCreatedAt < openedAt && grantCreatedAt + (endsAt - openedAt) > since,
-    )
+    const window = windows
+      .filter(isOpen)
+      .find(({ since, openedAt, endsAt }) => grantCreatedAt < openedAt && grantCreatedAt + (endsAt - openedAt) > since)
     return window ? { is: 'adopted', window } : { is: 'expired' }
   }
   if (generation < newest.generation) return { is: 'spent' }
-  const window = windows.find(({ openedAt }) => newest.createdAt < openedAt)
+  const later = windows.filter(({ openedAt }) => newest.createdAt < openedAt)
+  const window = later.find(isOpen)
   if (window) return { is: 'adopted', window }
-  if (windows.length > 0) return { is: 'forked' }
+  if (later.length > 0) return { is: 'expired' }
+  if (windows.some(isOpen)) return { is: 'forked' }
   return { is: generation > newest.generation ? 'ahead' : 'unknown' }
 }
 
@@ -76,8 +77,8 @@ export const createAdoption = (deps: { issuer: string; refreshTokens: RefreshTok
     const row = await refreshTokens.newest(name.family, db)
     const newest = row ? { generation: row.generation, createdAt: row.created_at } : null
     const settled = newest !== null && name.generation < newest.generation
-    const windows = settled ? [] : await openWindows(db, now())
-    const worth = worthOf(name, { newest, grantCreatedAt: grant.created_at }, windows)
+    const windows = settled ? [] : await readWindows(db)
+    const worth = worthOf(name, { newest, grantCreatedAt: grant.created_at }, windows, now())
     return { worth, newest: row && JSON.parse(row.payload) }
   }
 

@@ -65,6 +65,8 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
         )
       case 'spent':
       case 'forked':
+        // Presented twice at once, it has got its row meanwhile.
+        if (await refreshTokens.find(token)) return find(token)
         // Reported as consumed, it makes the engine end the family.
         tell(clientId, 'token_reused')
         return newest && { ...newest, consumed: Math.floor(now() / 1000) }
@@ -141,6 +143,30 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
   // A presentation whose answer was spoilt did not happen: no token of it left the house.
   const debts = createDebts<string>((_id, presented) => refreshTokens.takeBack(presented))
 
+  const find = async (id: string): Promise<AdapterPayload | undefined> => {
+    const name = readToken(mac, issuer, id)
+    if (!name) return undefined
+    await debts.settle(id)
+    const stored = await refreshTokens.find(id)
+    if (!stored) return withoutRow(id, name)
+    const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
+    // A payload that was moved to another row opens nothing.
+    if (payload.grantId !== name.family) return undefined
+    if (stored.row.expires_at <= now()) {
+      tell(payload.clientId, 'expired')
+      return undefined
+    }
+    const verdict = refreshTokens.judge(stored)
+    if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
+    // Only a refresh has the grace; elsewhere a used token is a used token.
+    const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
+    if (!consumed) return asTheEngineReads(payload)
+    // Whatever else is wrong with the request, a reuse is a reuse: the engine compares scopes first.
+    const asked = Provider.ctx?.oidc?.params?.scope
+    const scope = typeof asked === 'string' ? `${payload.scope} ${asked}` : payload.scope
+    return { ...payload, scope, consumed: Math.floor(now() / 1000) }
+  }
+
   return {
     ...unstored('RefreshToken'),
     // One transaction: the presentation of the old token, the next one, and the entry of both.
@@ -169,29 +195,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
         throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
       if (presented !== undefined) debts.incur(presented, presented)
     },
-    find: async (id) => {
-      const name = readToken(mac, issuer, id)
-      if (!name) return undefined
-      await debts.settle(id)
-      const stored = await refreshTokens.find(id)
-      if (!stored) return withoutRow(id, name)
-      const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
-      // A payload that was moved to another row opens nothing.
-      if (payload.grantId !== name.family) return undefined
-      if (stored.row.expires_at <= now()) {
-        tell(payload.clientId, 'expired')
-        return undefined
-      }
-      const verdict = refreshTokens.judge(stored)
-      if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
-      // Only a refresh has the grace; elsewhere a used token is a used token.
-      const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
-      if (!consumed) return asTheEngineReads(payload)
-      // Whatever else is wrong with the request, a reuse is a reuse: the engine compares scopes first.
-      const asked = Provider.ctx?.oidc?.params?.scope
-      const scope = typeof asked === 'string' ? `${payload.scope} ${asked}` : payload.scope
-      return { ...payload, scope, consumed: Math.floor(now() / 1000) }
-    },
+    find,
     // Nothing is noted before there is a next token to hand out (`upsert`): who is cut off in between has used up nothing.
     consume: async () => undefined,
     // They go after their grant (adapter.ts): a revocation that fails in between is repeated with the token.

@@ -20,13 +20,13 @@ export interface RecoveryWindow {
   endsAt: number
 }
 
-/** The windows that are open at `now`, which are hardly ever more than one. */
-export async function openWindows(db: Kysely<Tables>, now: number): Promise<RecoveryWindow[]> {
+/** The windows that ever were; hardly ever more than one. */
+export async function readWindows(db: Kysely<Tables>): Promise<RecoveryWindow[]> {
   const rows = await db
     .selectFrom('lives')
     .select(['since', 'opened_at', 'ends_at'])
     .where('since', 'is not', null)
-    .where('ends_at', '>', now)
+    .where('opened_at', 'is not', null)
     .execute()
   return rows.map((row) => ({ since: row.since ?? 0, openedAt: row.opened_at ?? 0, endsAt: row.ends_at ?? 0 }))
 }
