@@ -6,15 +6,14 @@
 import { operations } from './flows.ts'
 import { benchLargeHouse } from './large-house-bench.ts'
 import { benchOperations } from './operations.ts'
-import { heading, writeResults } from './report.ts'
+import { circumstances, type Section, shown, writeResults } from './report.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { benchSignInBurst } from './sign-in-burst.ts'
 import { createStores, type Stores } from './systems.ts'
 import { benchTwoServers } from './two-servers.ts'
 import { benchVerify } from './verify.ts'
 
-/** Each answers its results as Markdown. */
-const others: Record<string, (settings: Settings, stores: Stores) => Promise<string>> = {
+const others: Record<string, (settings: Settings, stores: Stores) => Promise<Section[]>> = {
   verify: benchVerify,
   'two-servers': benchTwoServers,
   'sign-in-burst': benchSignInBurst,
@@ -22,21 +21,19 @@ const others: Record<string, (settings: Settings, stores: Stores) => Promise<str
 }
 
 const settings = readSettings(process.argv.slice(2), [...Object.keys(operations), ...Object.keys(others)])
-const head = heading(settings)
+const where = circumstances(settings)
 const stores = createStores()
+
+const tell = (sections: readonly Section[]): void => {
+  const dated = sections.map(({ title, text }) => ({ title, text: `${text.trim()}\n\n${where}` }))
+  console.log(dated.map(shown).join('\n'))
+  if (settings.write) writeResults(dated)
+}
+
 try {
   const asked = settings.names.filter((name): name is keyof typeof operations => name in operations)
-  const parts: string[] = []
-  if (asked.length > 0) parts.push(await benchOperations(asked, settings, stores))
-  for (const name of settings.names) {
-    const bench = others[name]
-    if (!bench) continue
-    parts.push(await bench(settings, stores))
-    console.error(`${name}: done`)
-  }
-  const text = `${head}\n${parts.join('\n')}`
-  console.log(text)
-  if (settings.write) writeResults(text)
+  if (asked.length > 0) tell(await benchOperations(asked, settings, stores))
+  for (const name of settings.names) if (others[name]) tell(await others[name](settings, stores))
 } finally {
   await stores.stop()
 }

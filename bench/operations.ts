@@ -1,6 +1,6 @@
 /** What apps and resource servers ask, on all systems that take turns. */
 import { contenderOf, type Operation, operations } from './flows.ts'
-import { comparison, type Row } from './report.ts'
+import { comparison, type Row, type Section } from './report.ts'
 import type { Settings } from './settings.ts'
 import { type Stores, type System, startSystem } from './systems.ts'
 import { compare } from './windows.ts'
@@ -10,12 +10,12 @@ export const benchOperations = async (
   wanted: readonly Operation[],
   settings: Settings,
   stores: Stores,
-): Promise<string> => {
+): Promise<Section[]> => {
   const systems: System[] = []
   try {
     const options = { members: Math.max(16, ...settings.atATime), profile: settings.profile }
     for (const name of settings.systems) systems.push(await startSystem(name, stores, options))
-    const parts: string[] = []
+    const sections: Section[] = []
     for (const operation of wanted) {
       const { title, note } = operations[operation]
       const contenders = systems.map((system) => contenderOf(system, operation))
@@ -27,9 +27,9 @@ export const benchOperations = async (
           rows.push({ label, atATime, windows: results.get(name) ?? [], ...(name === 'raw' ? {} : { baseline }) })
         console.error(`${title}, ${atATime} at a time: done`)
       }
-      parts.push(`## ${title}\n\n${note}\n\n${comparison(rows)}\n`)
+      sections.push({ title, text: `${note}\n\n${comparison(rows)}` })
     }
-    return parts.join('\n')
+    return sections
   } finally {
     await Promise.all(systems.map((system) => system.stop()))
   }

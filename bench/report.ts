@@ -1,6 +1,6 @@
 /** Results as tables that people and Markdown can read: ratios first, then processor time, then the rest. */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg, totalmem } from 'node:os'
 import { initdb, redisServer } from '../test/support/machine.ts'
 import type { Settings } from './settings.ts'
@@ -82,22 +82,32 @@ const dependency = (name: string): string =>
   `${name} ${JSON.parse(readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version}`
 
 /** When, on what, and how it will be measured; said before the load is ours. */
-export const heading = (settings: Settings): string => {
+export const circumstances = (settings: Settings): string => {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return [
-    '# Measured',
-    '',
-    `${new Date().toISOString().slice(0, 10)}. Latchkey ${version}, Node.js ${process.versions.node}, ${dependency('oidc-provider')}, ` +
-      `PostgreSQL ${versionOf(initdb)}, Redis ${versionOf(redisServer)}, ${process.platform} ${process.arch}, ` +
-      `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GB. Servers, stores and load share the machine, which had a load of ` +
-      `${loadavg()[0]?.toFixed(1)} before.`,
-    '',
-    `${settings.windows} windows of ${settings.seconds} s each, in turns. Figures are medians of windows; in brackets the ` +
-      'least and the most. A ratio is taken within each round.',
-    '',
-  ].join('\n')
+  return (
+    `${new Date().toISOString().slice(0, 10)}: Latchkey ${version}, Node.js ${process.versions.node}, ${dependency('oidc-provider')}, ` +
+    `PostgreSQL ${versionOf(initdb)}, Redis ${versionOf(redisServer)}, ${process.platform} ${process.arch}, ` +
+    `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GB, for servers, stores and load; the machine had a load of ` +
+    `${loadavg()[0]?.toFixed(1)} before. ${settings.windows} windows of ${settings.seconds} s, in turns.`
+  )
 }
 
-/** Keeps what a whole run measured. */
-export const writeResults = (text: string): void =>
-  writeFileSync(new URL('results.md', import.meta.url), `<!-- written by \`npm run bench -- --write\` -->\n\n${text}`)
+/** What one bench found. */
+export interface Section {
+  title: string
+  /** Markdown. */
+  text: string
+}
+
+const results = new URL('results.md', import.meta.url)
+const begin = '<!-- Written by `npm run bench -- --write`. README.md says how to read it. -->\n\n# Measured\n'
+
+/** Keeps what was measured, in place of what was there about the same. */
+export const writeResults = (measured: readonly Section[]): void => {
+  const known = existsSync(results) ? readFileSync(results, 'utf8').split(/^## /m).slice(1) : []
+  const sections = new Map(known.map((section) => [section.slice(0, section.indexOf('\n')), `## ${section.trim()}\n`]))
+  for (const section of measured) sections.set(section.title, shown(section))
+  writeFileSync(results, [begin, ...sections.values()].join('\n'))
+}
+
+export const shown = ({ title, text }: Section): string => `## ${title}\n\n${text.trim()}\n`

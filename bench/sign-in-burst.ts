@@ -6,7 +6,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Member } from './member.ts'
-import { table } from './report.ts'
+import { type Section, table } from './report.ts'
 import type { Settings } from './settings.ts'
 import { type Stores, type System, startSystem } from './systems.ts'
 import { median, quantile } from './windows.ts'
@@ -85,7 +85,7 @@ const measure = async (system: System, settings: Settings) => {
   return rounds
 }
 
-export const benchSignInBurst = async (settings: Settings, stores: Stores): Promise<string> => {
+export const benchSignInBurst = async (settings: Settings, stores: Stores): Promise<Section[]> => {
   const lines: string[][] = []
   for (const name of settings.systems.filter((each) => each !== 'raw')) {
     const system = await startSystem(name, stores, { members: burst + refreshers, profile: settings.profile })
@@ -111,5 +111,5 @@ export const benchSignInBurst = async (settings: Settings, stores: Stores): Prom
   const note =
     `One refresh every ${interval} ms, quiet and while ${burst} members send their passwords at once, in turns. ` +
     'Aim: the p99 while busy at most twice the quiet one.'
-  return `## Tokens while fifty members sign in\n\n${note}\n\n${table(head, lines)}\n`
+  return [{ title: 'Tokens while fifty members sign in', text: `${note}\n\n${table(head, lines)}` }]
 }

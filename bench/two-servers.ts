@@ -1,12 +1,12 @@
 /** One and two server processes on the same kind of store under the same load; on a machine that has processors for two. */
 import { availableParallelism } from 'node:os'
 import { contenderOf } from './flows.ts'
-import { comparison, type Row } from './report.ts'
+import { comparison, type Row, type Section } from './report.ts'
 import type { Settings } from './settings.ts'
 import { type Stores, type System, startSystem } from './systems.ts'
 import { compare } from './windows.ts'
 
-export const benchTwoServers = async (settings: Settings, stores: Stores): Promise<string> => {
+export const benchTwoServers = async (settings: Settings, stores: Stores): Promise<Section[]> => {
   const systems: System[] = []
   try {
     const members = Math.max(16, ...settings.atATime)
@@ -26,7 +26,7 @@ export const benchTwoServers = async (settings: Settings, stores: Stores): Promi
     const note =
       `Refresh on PostgreSQL + Redis. This machine has ${availableParallelism()} processors for the servers, PostgreSQL, ` +
       'Redis and the load: where all of them are busy with one process already, a second one has nowhere to run.'
-    return `## One and two server processes\n\n${note}\n\n${comparison(rows)}\n`
+    return [{ title: 'One and two server processes', text: `${note}\n\n${comparison(rows)}` }]
   } finally {
     await Promise.all(systems.map((system) => system.stop()))
   }

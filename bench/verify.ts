@@ -4,7 +4,7 @@
  */
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { createVerifier } from '../src/resource-server/index.ts'
-import { comparison, type Row } from './report.ts'
+import { comparison, type Row, type Section } from './report.ts'
 import type { Settings } from './settings.ts'
 import { type Stores, startSystem } from './systems.ts'
 import { type Contender, compare } from './windows.ts'
@@ -14,7 +14,7 @@ const own = async () => {
   return { server: user + system, store: 0 }
 }
 
-export const benchVerify = async (settings: Settings, stores: Stores): Promise<string> => {
+export const benchVerify = async (settings: Settings, stores: Stores): Promise<Section[]> => {
   const system = await startSystem('sqlite', stores, { members: 1 })
   try {
     const { issuer, jwks: jwksUri } = system.place
@@ -62,7 +62,7 @@ export const benchVerify = async (settings: Settings, stores: Stores): Promise<s
     const note =
       'The library against `jwtVerify` with `createRemoteJWKSet`, in one process. Beside what jose checks, the library refuses ' +
       'duplicate members, other spellings of base64url and what is no FHIR context, and parses the scopes.'
-    return `## Verifying an access token\n\n${note}\n\n${parts.join('\n')}`
+    return [{ title: 'Verifying an access token', text: `${note}\n\n${parts.join('\n')}` }]
   } finally {
     await system.stop()
   }
