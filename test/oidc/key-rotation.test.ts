@@ -1,10 +1,11 @@
 /** When keys change (R41 to R43): by age, by command, at once when compromised. On real stores, with a clock of the test's own. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { InputFaults } from '../../src/errors.ts'
-import { createKeyRotation, type KeyRotation } from '../../src/oidc/key-rotation.ts'
+import { addKeyRotation, createKeyRotation, type KeyRotation } from '../../src/oidc/key-rotation.ts'
 import { ensureKeys, type KeyDeps, readKeys } from '../../src/oidc/keys.ts'
 import { createSealer } from '../../src/secrets.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
+import { createJobs } from '../../src/storage/jobs.ts'
 import { createWorld, DAY, ISSUER, OTHER_ISSUER, type World } from '../members/world.ts'
 import { openBackend, patient } from '../support/backend.ts'
 import { type Backend, quiet } from '../support/stores.ts'
@@ -100,6 +101,27 @@ describe('signing keys', () => {
     days(1)
     await nodes[0].turn(ISSUER, { rotateDays: null, begin: false })
     expect(await states()).toEqual(['current', 'retired'])
+  })
+
+  it('are replaced by the job, on whichever server gets to it; nobody has to do anything', async () => {
+    const work = [world.database, other].map((database, i) => {
+      const jobs = createJobs({ database, log: quiet, now: world.now, holder: `node-${i}` })
+      addKeyRotation({ rotation: nodes[i as 0], jobs, issuers: [ISSUER, OTHER_ISSUER], rotateDays: 90 })
+      return jobs
+    })
+    const first = await kidOf('current')
+    const run = () => Promise.all(work.map((jobs) => jobs.runDue()))
+    await run()
+    expect(await states()).toEqual(['current'])
+    for (let day = 0; day < 92; day++) {
+      days(1)
+      await run()
+    }
+    expect(await states()).toEqual(['current'])
+    expect(await states('RS256', OTHER_ISSUER)).toEqual(['current'])
+    expect(await kidOf('current')).not.toBe(first)
+    expect(await events('key.rotated')).toHaveLength(4)
+    for (const jobs of work) await jobs.stop()
   })
 
   it('are made once, whoever asks how often, and come into force once', async () => {
