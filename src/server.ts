@@ -44,6 +44,7 @@ import { type Database, openDatabase } from './storage/database.ts'
 import { engineOf } from './storage/engine.ts'
 import { createJobs } from './storage/jobs.ts'
 import { checkTables } from './storage/migrations/index.ts'
+import { withPatience } from './storage/patience.ts'
 import { openRedis } from './storage/redis.ts'
 import { lockServer } from './storage/server-lock.ts'
 import type { ShortLived } from './storage/short-lived.ts'
@@ -234,9 +235,10 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     if (settings.mail.smtpUrl === null) app.use(letterRoutes({ environment, mail, views }))
   }
 
+  const answer = app.callback()
   const http = createHttpServer(
     { requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 },
-    app.callback(),
+    (request, response) => withPatience(() => answer(request, response)),
   )
 
   let leaving = false

@@ -1,7 +1,9 @@
 /**
  * What one request used up, given back when a fault of ours spoils its answer (R43): an app or a member then presents the
- * same thing again, and it works. While the store cannot be told, the debt is kept in memory and paid when next asked for.
+ * same thing again, and it works. While the store cannot be told, the debt is kept in memory: it is paid as soon as the
+ * store is back, since what is presented again may reach another server, and at the latest when it is asked for here.
  */
+import { withPatience } from '../storage/patience.ts'
 import { Provider } from './engine.ts'
 import { stateOf } from './request-state.ts'
 
@@ -12,8 +14,13 @@ interface Debts<T> {
   settle(id: string): Promise<void>
 }
 
+const RETRY_MS = 250
+/** More than this at once is a long outage under load; the oldest are dropped. */
+const MOST = 10_000
+
 export const createDebts = <T>(pay: (id: string, what: T) => Promise<void>): Debts<T> => {
   const owed = new Map<string, T>()
+  let timer: NodeJS.Timeout | undefined
 
   const settle = async (id: string): Promise<void> => {
     const what = owed.get(id)
@@ -22,12 +29,34 @@ export const createDebts = <T>(pay: (id: string, what: T) => Promise<void>): Deb
     owed.delete(id)
   }
 
+  const later = (): void => {
+    if (timer || owed.size === 0) return
+    timer = setTimeout(async () => {
+      try {
+        // The request is over, and with it what it had of patience.
+        for (const id of [...owed.keys()]) await withPatience(() => settle(id))
+      } catch {
+        // The store is still away: the next round tries again.
+      }
+      timer = undefined
+      later()
+    }, RETRY_MS).unref()
+  }
+
   return {
     settle,
     incur(id, what) {
       stateOf(Provider.ctx?.req).spoilt.push(async () => {
         owed.set(id, what)
-        await settle(id)
+        for (const oldest of owed.keys()) {
+          if (owed.size <= MOST) break
+          owed.delete(oldest)
+        }
+        try {
+          await settle(id)
+        } finally {
+          later()
+        }
       })
     },
   }

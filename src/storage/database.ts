@@ -13,6 +13,7 @@ import { dialectAround } from './dialect-around.ts'
 import { type Engine, engineOf } from './engine.ts'
 import { storeFault } from './faults.ts'
 import { migrate } from './migrations/index.ts'
+import { patiently } from './patience.ts'
 import { createPostgresDialect, type PoolOptions } from './postgres-dialect.ts'
 import { mayRepeat } from './postgres-faults.ts'
 import { createSqliteDialect } from './sqlite-dialect.ts'
@@ -144,7 +145,8 @@ function guarded(dialect: Dialect, insideTransaction: () => boolean): Dialect {
       throw new TypeError('inside a transaction only its own handle (trx) may be used')
     }
     try {
-      return await work()
+      // What has been begun is ended in any case.
+      return await patiently(work, { always: step.kind === 'rollback' || step.kind === 'release' })
     } catch (error) {
       throw storeFault(error)
     }

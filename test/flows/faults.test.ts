@@ -2,11 +2,13 @@
  * Faults of ours (R43), as apps and resource servers meet them: a store that fails at any step of any request makes a 503
  * that says when to come back, never an answer that an app throws tokens away for; and what was presented works afterwards.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { openDatabase } from '../../src/storage/database.ts'
 import { demoApp, exchange, obtainTokens, pkce, refresh, walkToConsent } from '../support/authorize.ts'
 import { failingStore } from '../support/failing-store.ts'
 import { atEveryStep, modes } from '../support/faults.ts'
 import { startServer, type TestServer } from '../support/server.ts'
+import { quiet } from '../support/stores.ts'
 import { Visitor } from '../support/visitor.ts'
 import { post, resourceServer } from '../support/wire.ts'
 
@@ -157,6 +159,30 @@ describe('however often and however long', () => {
     store.fail(false)
     skew += 60_000
     expect((await refresh(app(), refresh_token)).status).toBe(200)
+  })
+
+  it('what is owed is paid as soon as the store is back, since another server may be asked next', async () => {
+    const { page, visitor } = await walkToConsent(app(), challenge)
+    const code = new URL((await visitor.submit(page, '/consent')).url).searchParams.get('code') ?? ''
+    let gone = false
+    store.fail((step) => {
+      gone ||= step.kind === 'query' && /insert into "refresh_tokens"/.test(step.sql)
+      return gone
+    })
+    expect((await exchange(app(), code, verifier)).status).toBe(503)
+    const database = await openDatabase({ url: server.settings.database.url, log: quiet })
+    const used = () =>
+      database.db
+        .selectFrom('short_lived')
+        .select('key')
+        .where('kind', '=', 'AuthorizationCode')
+        .where('used_at', '>', Date.now() + skew - 5000)
+        .execute()
+    expect(await used()).toHaveLength(1)
+    store.fail(false)
+    await vi.waitFor(async () => expect(await used()).toEqual([]), { timeout: 5000 })
+    await database.close()
+    expect((await exchange(app(), code, verifier)).status).toBe(200)
   })
 
   it('a token that was used for good is still known as reused', async () => {

@@ -38,6 +38,8 @@ export interface Load {
 const PATIENCE_MS = 8000
 /** After the first failure, the second, and so on. */
 const PAUSES_MS = [250, 1500, 3000]
+/** As answers say it. */
+const RETRY_AFTER_MS = 5000
 const STALL_MS = 250
 /** Well within the grace, an answer that takes its time included. */
 const REPLAY_MS = 15_000
@@ -123,7 +125,9 @@ export async function startLoad(url: string, options: LoadOptions = {}): Promise
       const answer = await present()
       const { status } = answer.attempt
       if ((status !== null && status < 500) || afterwards) return answer
-      await pause(PAUSES_MS[tried] ?? PAUSES_MS.at(-1))
+      // What is owed of a code is paid when the store is back: it says when to come. A refresh token bears impatience.
+      const { kind } = answer.attempt
+      await pause(kind === 'exchange' && status !== null ? RETRY_AFTER_MS : (PAUSES_MS[tried] ?? PAUSES_MS.at(-1)))
     }
   }
 
