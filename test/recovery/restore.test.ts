@@ -94,7 +94,7 @@ describe.for(['sqlite', 'postgres'] as const)(
       await house.stop()
       await house.restore(copy)
       await house.start()
-    }, 240_000)
+    }, 600_000)
     afterAll(() => house?.close())
 
     it.skipIf(skipped)('every client refreshes at once with its newest token, and goes on', async () => {

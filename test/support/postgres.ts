@@ -55,6 +55,14 @@ export const durable = { fsync: 'on', synchronous_commit: 'on', full_page_writes
 /** `initdb` refuses root, so files and processes then belong to this account, `nobody` on Debian. */
 const UNPRIVILEGED = 65534
 
+/** Where PostgreSQL may not run as root, its files are nobody's. */
+export function ownedByNobody(file: string): void {
+  if (process.getuid?.() === 0) chownSync(file, UNPRIVILEGED, UNPRIVILEGED)
+}
+
+/** One of PostgreSQL's programs. */
+export const programOf = (name: string): string => join(initdb ?? '', '..', name)
+
 export interface PostgresOptions {
   /** Further settings of the server, as in postgresql.conf. */
   settings?: Record<string, string>
@@ -68,9 +76,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<OwnP
   if (!initdb) throw new Error('PostgreSQL is missing')
   const sockets = mkdtempSync(join(tmpdir(), 'latchkey-postgres-'))
   const folder = join(sockets, 'data')
-  const own = (file: string) => {
-    if (process.getuid?.() === 0) chownSync(file, UNPRIVILEGED, UNPRIVILEGED)
-  }
+  const own = ownedByNobody
   own(sockets)
   const place = { port: await freePort(), sockets, password: 'tiger-of-the-tests' }
   const passwordFile = join(sockets, 'password')
@@ -108,7 +114,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<OwnP
     full_page_writes: 'off',
     ...options.settings,
   }
-  const program = join(initdb, '../postgres')
+  const program = programOf('postgres')
   const launch = () =>
     asNobody(program, [
       '-D',
@@ -189,7 +195,7 @@ export function clusterAt(place: ClusterPlace): PostgresCluster {
 }
 
 /** Starts a program that ends with this process, whatever ends that, and under an account that may run PostgreSQL. */
-function asNobody(program: string, args: string[]): ChildProcess & { output(): string } {
+export function asNobody(program: string, args: string[]): ChildProcess & { output(): string } {
   const account =
     process.getuid?.() === 0 ? [`--reuid=${UNPRIVILEGED}`, `--regid=${UNPRIVILEGED}`, '--clear-groups'] : []
   const child = spawn('setpriv', [...account, '--pdeathsig', 'INT', program, ...args], {
@@ -202,7 +208,7 @@ function asNobody(program: string, args: string[]): ChildProcess & { output(): s
   return Object.assign(child, { output: () => output })
 }
 
-async function ended(child: ReturnType<typeof asNobody>): Promise<void> {
+export async function ended(child: ReturnType<typeof asNobody>): Promise<void> {
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`PostgreSQL could not be set up: ${child.output()}`)
 }
@@ -227,7 +233,7 @@ async function wipe(run: PostgresCluster['run'], name: string): Promise<string> 
   return name
 }
 
-async function answering(run: PostgresCluster['run'], server: ReturnType<typeof asNobody>): Promise<void> {
+export async function answering(run: PostgresCluster['run'], server: ReturnType<typeof asNobody>): Promise<void> {
   for (;;) {
     try {
       await run('select 1')

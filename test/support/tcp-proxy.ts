@@ -8,6 +8,8 @@ type Mode = 'through' | 'refusing' | 'silent'
 export interface TcpProxy {
   port: number
   set(mode: Mode): void
+  /** Leads new connections to another port. */
+  aim(port: number): void
   /** Lets the next request that matches pass, drops what is answered, and cuts that connection. */
   swallow(request: RegExp): void
   /** How many answers were swallowed. */
@@ -15,7 +17,8 @@ export interface TcpProxy {
   close(): Promise<void>
 }
 
-export async function startProxy(target: number): Promise<TcpProxy> {
+export async function startProxy(port: number): Promise<TcpProxy> {
+  let target = port
   let mode: Mode = 'through'
   let wanted: RegExp | undefined
   let swallowed = 0
@@ -62,6 +65,9 @@ export async function startProxy(target: number): Promise<TcpProxy> {
     set(next) {
       mode = next
       if (mode === 'refusing') cutAll()
+    },
+    aim(next) {
+      target = next
     },
     swallow(request) {
       wanted = request
