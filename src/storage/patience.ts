@@ -1,6 +1,6 @@
 /**
  * How long one request may wait for the durable store in all (R43: nothing hangs). Each step has a limit of its own, and
- * there are many: once they have taken two seconds together, no further one is begun. The last one may take as long as a
+ * there are many: once they have taken a second and a half together, no further one is begun. The last one may take as long as a
  * statement or a connection may, so that the request ends within five.
  *
  * What is done outside of any request (jobs, migrations, commands) waits as long as it likes.
@@ -8,7 +8,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Unavailable } from '../errors.ts'
 
-const PATIENCE_MS = 2000
+const PATIENCE_MS = 1500
 
 interface Account {
   spent: number
