@@ -1,4 +1,5 @@
 /** Nobody gets a connection to PostgreSQL, because all are held up. Two nodes with two connections each. */
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Deployment, startDeployment } from '../support/deployment.ts'
@@ -20,6 +21,12 @@ describe.skipIf(!initdb)('a pool that is exhausted', () => {
     await postgres?.stop()
   })
 
+  /** Until both connections of both nodes are held up. */
+  const allWait = async (): Promise<void> => {
+    const question = "select 1 from pg_stat_activity where wait_event = 'relation' and application_name = 'latchkey'"
+    while (((await postgres.run(question)).rowCount ?? 0) < 4) await pause(10)
+  }
+
   it('makes 503 within five seconds, and serves again as soon as it can (R43)', { timeout: limit(25) }, async () => {
     const before = deployment.nodes.map((node) => node.pid())
     const load = await startWork(deployment)
@@ -31,14 +38,14 @@ describe.skipIf(!initdb)('a pool that is exhausted', () => {
       await holder.query('begin')
       await holder.query('lock table grants, refresh_tokens, short_lived in exclusive mode')
       const { unavailable } = load.counts()
+      await allWait()
       await expectReadiness(deployment.nodes, false)
-      while (load.counts().unavailable < unavailable + 10) await new Promise((resolve) => setTimeout(resolve, 50))
+      while (load.counts().unavailable < unavailable + 10) await pause(50)
       await holder.end()
       await expectReadiness(deployment.nodes, true)
       await load.more(20)
     }
     await expectNoBreach(load)
     expect(deployment.nodes.map((node) => node.pid())).toEqual(before)
-    expect(deployment.nodes.map((node) => node.log()).join('')).toContain('connections to PostgreSQL at')
   })
 })
