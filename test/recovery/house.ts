@@ -12,7 +12,7 @@ import { createServer, type Server } from '../../src/server.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import { type App, confidentialApp, demoApp, obtainTokens, type TokenAnswer, type Walk } from '../support/authorize.ts'
 import { freePort } from '../support/port.ts'
-import { type OwnPostgres, startPostgres } from '../support/postgres.ts'
+import { type OwnPostgres, programOf, startPostgres } from '../support/postgres.ts'
 import { quiet } from '../support/stores.ts'
 import { basic, post, resourceServer } from '../support/wire.ts'
 
@@ -85,7 +85,7 @@ export async function openHouse(engine: 'sqlite' | 'postgres', change: (settings
         return
       }
       const { url } = await postgres.database({ empty: true })
-      const restored = spawnSync('pg_restore', ['--no-owner', '--exit-on-error', `--dbname=${url}`, copy])
+      const restored = spawnSync(programOf('pg_restore'), ['--no-owner', '--exit-on-error', `--dbname=${url}`, copy])
       if (restored.status !== 0) throw new Error(String(restored.stderr))
       env.DATABASE_URL = url
     },
