@@ -12,11 +12,11 @@ import { dirname } from 'node:path'
 import type { Transaction } from 'kysely'
 import { Unavailable } from '../errors.ts'
 import type { Tables } from '../storage/tables.ts'
-import { beforeCommit } from '../storage/transaction-hooks.ts'
+import { lastBeforeCommit } from '../storage/transaction-hooks.ts'
 import { lineOf, type NewEnding } from './endings.ts'
 
 export interface EndingsLog {
-  /** Written at the end of the transaction, before its commit. */
+  /** Written as the last thing before the transaction's commit: whatever fails earlier leaves nothing here. */
   note(trx: Transaction<Tables>, ending: NewEnding): void
   /** Written now; fulfilled when it is on the disk. */
   append(...endings: NewEnding[]): Promise<void>
@@ -79,7 +79,7 @@ export async function openEndingsLog(file: string): Promise<EndingsLog> {
       if (known) return void known.push(ending)
       const endings = [ending]
       ofTransaction.set(trx, endings)
-      beforeCommit(trx, () => append(...endings))
+      lastBeforeCommit(trx, () => append(...endings))
     },
 
     async check() {

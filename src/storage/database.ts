@@ -99,7 +99,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         ended = hooks.ended
         return inTransaction.run(scope, async () => {
           const answer = await work(trx)
-          for (const hook of hooks.before) await hook()
+          for (const list of [hooks.before, hooks.last]) for (const hook of list) await hook()
           return answer
         })
       })

@@ -10,6 +10,7 @@ import type { Tables } from './tables.ts'
 export interface TransactionHooks {
   engine: Engine
   before: (() => Promise<void>)[]
+  last: (() => Promise<void>)[]
   after: (() => void)[]
   ended: (() => void)[]
 }
@@ -21,9 +22,14 @@ export function afterCommit(trx: Transaction<Tables>, hook: () => void): void {
   ofTransaction(trx).after.push(hook)
 }
 
-/** Runs `hook` as the last thing in the transaction, in the order of the calls; if it fails, nothing is committed. */
+/** Runs `hook` at the end of the transaction, in the order of the calls; if it fails, nothing is committed. */
 export function beforeCommit(trx: Transaction<Tables>, hook: () => Promise<void>): void {
   ofTransaction(trx).before.push(hook)
+}
+
+/** Runs `hook` when nothing but the commit itself can fail any more: for what cannot be taken back. */
+export function lastBeforeCommit(trx: Transaction<Tables>, hook: () => Promise<void>): void {
+  ofTransaction(trx).last.push(hook)
 }
 
 /** Runs `hook` when the transaction is over, however it ended. */
@@ -44,7 +50,7 @@ export async function lockByName(trx: Transaction<Tables>, name: string): Promis
 
 /** For database.ts: from here on the transaction takes hooks. Answers the lists that it will fill. */
 export function collectHooks(trx: Transaction<Tables>, engine: Engine): TransactionHooks {
-  const hooks: TransactionHooks = { engine, before: [], after: [], ended: [] }
+  const hooks: TransactionHooks = { engine, before: [], last: [], after: [], ended: [] }
   hooksOf.set(trx, hooks)
   return hooks
 }
