@@ -5,7 +5,7 @@
  * Does not own: the stores (storage), the rule of rotation (rotation.ts), what ends with a grant (members/connections).
  */
 import type { EndReason } from '../members/grants.ts'
-import { type Sealer, sha256 } from '../secrets.ts'
+import { randomToken, type Sealer, sha256 } from '../secrets.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { type Clients, metadataOf } from './clients.ts'
@@ -62,28 +62,22 @@ const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDe
   }
 }
 
-/** A record that is used up at once, and is good again where a fault of ours spoilt the answer (R43). */
-const givenBack = (model: string, deps: AdapterDeps) => {
+/** What goes with the step that it was for: interactions, and the id that a session had before. Good again where a fault of ours spoilt the answer (R43). */
+const steppingAdapter = (model: string, deps: AdapterDeps): Adapter => {
   const records = shortLivedAdapter(model, deps)
-  const debts = createDebts<AdapterPayload>(async (id, { consumed: _, ...payload }) =>
+  const debts = createDebts<AdapterPayload>((id, payload) =>
     records.upsert(id, payload, Math.max(1, (payload.exp ?? 0) - Math.floor(deps.now() / 1000))),
   )
-  const find: Adapter['find'] = async (id) => {
-    await debts.settle(id)
-    return records.find(id)
-  }
-  return { records: { ...records, find }, debts }
-}
-
-/** What goes with the step that it was for: interactions, and the id that a session had before. */
-const steppingAdapter = (model: string, deps: AdapterDeps): Adapter => {
-  const { records, debts } = givenBack(model, deps)
   return {
     ...records,
+    find: async (id) => {
+      await debts.settle(id)
+      return records.find(id)
+    },
     destroy: async (id) => {
       const payload = await records.find(id)
-      await records.destroy(id)
       if (payload) debts.incur(id, payload)
+      await records.destroy(id)
     },
   }
 }
@@ -91,7 +85,8 @@ const steppingAdapter = (model: string, deps: AdapterDeps): Adapter => {
 /** Authorization codes: used once, without grace; a second use ends the grant (RFC 6749 §4.1.2). */
 const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
   const { shortLived, connections, issuer } = deps
-  const { records, debts } = givenBack(model, deps)
+  const records = shortLivedAdapter(model, deps)
+  const debts = createDebts<string>((id, by) => shortLived.takeBack(model, sha256(id), by))
 
   const reused = async (grantId: string | undefined): Promise<void> => {
     if (grantId)
@@ -107,6 +102,7 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
   return {
     ...records,
     find: async (id) => {
+      await debts.settle(id)
       const payload = await records.find(id)
       // As with refresh tokens: told to the client that it was issued to, and to no other (R9).
       if (payload?.consumed && payload.clientId === Provider.ctx?.oidc?.client?.clientId)
@@ -115,11 +111,11 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
     },
     consume: async (id) => {
       const payload = (await records.find(id)) || undefined
-      if ((await shortLived.use(model, sha256(id))) !== 'first') {
-        await reused(payload?.grantId)
-        throw refuse('code_reused', 'authorization code already used')
-      }
-      if (payload) debts.incur(id, payload)
+      const by = randomToken(12)
+      debts.incur(id, by)
+      if ((await shortLived.use(model, sha256(id), by)) === 'first') return
+      await reused(payload?.grantId)
+      throw refuse('code_reused', 'authorization code already used')
     },
   }
 }

@@ -8,9 +8,12 @@ import { Provider } from './engine.ts'
 import { stateOf } from './request-state.ts'
 
 interface Debts<T> {
-  /** Notes that the running request uses up `id`, and what to give back if its answer is spoilt. */
+  /**
+   * Notes that the running request uses up `id`, and what to give back if its answer is spoilt. To be noted before it is
+   * done: of what fails on the way nobody knows whether it was.
+   */
   incur(id: string, what: T): void
-  /** Gives back what is still owed of `id`. */
+  /** Gives back what is still owed of `id`, to several requests maybe. */
   settle(id: string): Promise<void>
 }
 
@@ -19,14 +22,15 @@ const RETRY_MS = 250
 const MOST = 10_000
 
 export const createDebts = <T>(pay: (id: string, what: T) => Promise<void>): Debts<T> => {
-  const owed = new Map<string, T>()
+  const owed = new Map<string, Set<T>>()
   let timer: NodeJS.Timeout | undefined
 
   const settle = async (id: string): Promise<void> => {
-    const what = owed.get(id)
-    if (what === undefined) return
-    await pay(id, what)
-    owed.delete(id)
+    for (const what of owed.get(id) ?? []) {
+      await pay(id, what)
+      owed.get(id)?.delete(what)
+    }
+    if (owed.get(id)?.size === 0) owed.delete(id)
   }
 
   const later = (): void => {
@@ -47,7 +51,7 @@ export const createDebts = <T>(pay: (id: string, what: T) => Promise<void>): Deb
     settle,
     incur(id, what) {
       stateOf(Provider.ctx?.req).spoilt.push(async () => {
-        owed.set(id, what)
+        owed.set(id, (owed.get(id) ?? new Set()).add(what))
         for (const oldest of owed.keys()) {
           if (owed.size <= MOST) break
           owed.delete(oldest)

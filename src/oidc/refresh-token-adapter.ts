@@ -141,7 +141,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
   }
 
   // A presentation whose answer was spoilt did not happen: no token of it left the house.
-  const debts = createDebts<string>((_id, presented) => refreshTokens.takeBack(presented))
+  const debts = createDebts<TokenName & { next: string }>(refreshTokens.takeBack)
 
   const find = async (id: string): Promise<AdapterPayload | undefined> => {
     const name = readToken(mac, issuer, id)
@@ -175,6 +175,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       if (!name || !payload.exp) throw new TypeError('a refresh token without family, generation or end')
       const { jti: _, ...rest } = payload
       const presented = Provider.ctx?.oidc?.entities.RotatedRefreshToken?.jti
+      if (presented !== undefined) debts.incur(presented, { ...name, next: id })
       const verdict = await database.transaction(async (trx) => {
         const grant = await refreshTokens.hold(trx, name.family)
         if (!grant) throw new TypeError('a refresh token without a grant')
@@ -193,7 +194,6 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       if (verdict === 'reuse') await endFamily(name)
       if (verdict === 'refuse' || verdict === 'reuse')
         throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
-      if (presented !== undefined) debts.incur(presented, presented)
     },
     find,
     // Nothing is noted before there is a next token to hand out (`upsert`): who is cut off in between has used up nothing.

@@ -183,19 +183,30 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
       .execute()
   }
 
-  /** Undoes one presentation: its answer never left the house, so nobody holds what it brought. */
-  const takeBack = async (token: string): Promise<void> => {
-    await database.db
-      .updateTable('refresh_tokens')
-      .set(({ eb, ref }) => ({
-        uses: eb('uses', '-', 1),
-        used_at: eb.case().when('uses', '>', 1).then(ref('used_at')).else(null).end(),
-      }))
-      .where('token_hash', '=', sha256(token))
-      .where('issuer', '=', issuer)
-      .where('uses', '>', 0)
-      .execute()
-  }
+  /**
+   * Undoes the presentation that brought `next`, if it was done: its answer never left the house, so nobody holds what it
+   * brought. While the family is held no transaction can still be on its way to doing it.
+   */
+  const takeBack = (token: string, { family: grant, next }: { family: string; next: string }): Promise<void> =>
+    database.transaction(async (trx) => {
+      await hold(trx, grant)
+      const gone = await trx
+        .deleteFrom('refresh_tokens')
+        .where('token_hash', '=', sha256(next))
+        .where('issuer', '=', issuer)
+        .where('used_at', 'is', null)
+        .executeTakeFirst()
+      if (gone.numDeletedRows === 0n) return
+      await trx
+        .updateTable('refresh_tokens')
+        .set(({ eb, ref }) => ({
+          uses: eb('uses', '-', 1),
+          used_at: eb.case().when('uses', '>', 1).then(ref('used_at')).else(null).end(),
+        }))
+        .where('token_hash', '=', sha256(token))
+        .where('issuer', '=', issuer)
+        .execute()
+    })
 
   /** Stores a new token; the caller holds the family. */
   const add = async (trx: Trx, token: string, name: TokenName, payload: string, expiresAt: number): Promise<void> => {

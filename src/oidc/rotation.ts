@@ -34,7 +34,8 @@ const within = (since: number | null, now: number): boolean => since !== null &&
 export const judge = (token: Standing, now: number): Verdict => {
   // Killed because a sibling was used: two parties hold siblings, unless one client raced itself within the grace.
   if (token.killedAt !== null) return within(token.parentUsedAt, now) ? 'refuse' : 'reuse'
-  if (token.usedAt === null) return 'first'
+  // What was handed out for it is used: whatever the row says, so was this.
+  if (token.usedAt === null) return token.childUsed ? 'reuse' : 'first'
   if (!within(token.usedAt, now)) return 'reuse'
   return token.uses < mostUses && !token.childUsed ? 'again' : 'refuse'
 }

@@ -5,11 +5,14 @@
  * the other, and all of Node with it. So it is told not to (`normal`), which leaves the file sound whatever happens, and
  * who has written waits here before anybody is told of it. Others may read what is not on the disk yet; what they write
  * comes after it in the log, so it is never there without.
+ *
+ * A disk that has failed once is not asked again: the system forgets what it could not write, so a later success would say
+ * nothing about it. The store takes no more writes until the process starts anew and reads what is there.
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, realpath } from 'node:fs/promises'
 
 export interface LogSync {
-  /** Fulfilled when everything that was committed before this call is on the disk; rejected if that is not certain. */
+  /** Fulfilled when everything that was committed before this call is on the disk; rejected, from then on always, if that is not certain. */
   synced(): Promise<void>
   close(): Promise<void>
 }
@@ -21,17 +24,15 @@ export function createLogSync(sync: () => Promise<void>, close: () => Promise<vo
   return {
     synced() {
       // One that runs already may have begun before our commit: the next one counts.
-      waiting ??= running
-        .catch(() => {})
-        .then(() => {
-          running = sync()
-          waiting = undefined
-          return running
-        })
+      waiting ??= running.then(() => {
+        running = sync()
+        waiting = undefined
+        return running
+      })
       return waiting
     },
     async close() {
-      await waiting?.catch(() => {})
+      await (waiting ?? running).catch(() => {})
       await close()
     },
   }
@@ -42,14 +43,10 @@ export function syncLogOf(file: string): LogSync {
   let log: Promise<FileHandle> | undefined
   return createLogSync(
     async () => {
-      log ??= open(`${file}-wal`, 'r')
-      try {
-        await (await log).datasync()
-      } catch (error) {
-        log = undefined
-        throw error
-      }
+      // By a link the file has its log where it really is.
+      log ??= realpath(file).then((real) => open(`${real}-wal`, 'r+'))
+      await (await log).datasync()
     },
-    async () => (await log)?.close(),
+    async () => (await log?.catch(() => undefined))?.close(),
   )
 }

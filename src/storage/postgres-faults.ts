@@ -121,11 +121,11 @@ function codeOf(error: unknown): string {
 
 /**
  * After such an error nobody may use the connection again: the server closes it, or is no longer the one to write to, or
- * an answer is still to come.
+ * an answer is still to come; or it holds plans of statements that no longer fit the tables (0A000, 26000).
  */
 export function endsConnection(error: unknown): boolean {
   if (!(error instanceof pg.DatabaseError)) return true
-  return /^(08|57P|25P03|25006)/.test(error.code ?? '')
+  return /^(08|57P|25P03|25006|0A000|26000)/.test(error.code ?? '')
 }
 
 /** Was the connection closed, rather than silent? Then no answer is to come. */

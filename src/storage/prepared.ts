@@ -12,7 +12,8 @@ export type NamedQuery<R = unknown> = CompiledQuery<R> & { readonly name?: strin
 
 /** PostgreSQL refuses a kept `select *` as soon as a newer release adds a column under it. */
 function named<R>(query: CompiledQuery<R>): NamedQuery<R> {
-  if (/(select |\.)\*/.test(query.sql)) throw new TypeError(`a prepared query names its columns: ${query.sql}`)
+  if (/(select |returning |\.)\*/.test(query.sql))
+    throw new TypeError(`a prepared query names its columns: ${query.sql}`)
   return { ...query, name: `latchkey_${sha256(query.sql).slice(0, 22)}` }
 }
 

@@ -18,14 +18,16 @@ const NOTE_MS = 600_000
 const MOST = 10_000
 
 export interface Doubts {
-  /** Runs an atomic operation on `key` under a nonce of its own; takes it back if its outcome stays unknown. */
-  guard<T>(key: string, operation: (nonce: string) => Promise<T>): Promise<T>
+  /** Runs an atomic operation on `key` under this nonce; takes it back if its outcome stays unknown. */
+  guard<T>(key: string, nonce: string, operation: (nonce: string) => Promise<T>): Promise<T>
+  /** Takes back the operation of this nonce, whether it was done or not. */
+  takeBack(key: string, nonce: string): Promise<void>
   /** Takes back what is in doubt about `key`. */
   settle(key: string): Promise<void>
 }
 
-export const createDoubts = (options: { redis: Redis; nonce: () => string; clock?: () => number }): Doubts => {
-  const { redis, nonce, clock = () => performance.now() } = options
+export const createDoubts = (options: { redis: Redis; clock?: () => number }): Doubts => {
+  const { redis, clock = () => performance.now() } = options
   const open = new Map<string, { nonces: Set<string>; until: number }>()
   let timer: NodeJS.Timeout | undefined
 
@@ -70,9 +72,11 @@ export const createDoubts = (options: { redis: Redis; nonce: () => string; clock
 
   return {
     settle,
-    async guard(key, operation) {
+    takeBack: async (key, nonce) => {
+      await redis.script(VOID, key, [NOTE_MS, nonce])
+    },
+    async guard(key, own, operation) {
       await settle(key)
-      const own = nonce()
       try {
         return await operation(own)
       } catch (error) {

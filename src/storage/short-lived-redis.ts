@@ -35,7 +35,7 @@ export function createRedisShortLived(options: {
 }): ShortLived {
   const { redis, issuer, now, nonce = () => randomToken(12) } = options
   const keys = keysOf(issuer)
-  const doubts = createDoubts({ redis, nonce })
+  const doubts = createDoubts({ redis })
 
   const ttlUntil = (expiresAt: number): number => Math.max(0, Math.ceil(expiresAt - now())) + SLACK_MS
 
@@ -87,20 +87,22 @@ export function createRedisShortLived(options: {
       await redis.run((commands) => commands.del(keys.record(kind, key)))
     },
 
-    use(kind, key) {
+    use(kind, key, by = nonce()) {
       const at = keys.record(kind, key)
-      return doubts.guard(at, async (own) => {
+      return doubts.guard(at, by, async (own) => {
         const answer = await redis.script(USE, at, [own, now()])
         if (answer === 'first' || answer === 'again' || answer === 'missing') return answer
         throw new Unavailable('a use was taken back before it was done')
       })
     },
 
+    takeBack: (kind, key, by) => doubts.takeBack(keys.record(kind, key), by),
+
     async addIfAbsent(kind, key, value, expiresAt) {
       const text = textOf(value)
       finite(expiresAt)
       const at = keys.record(kind, key)
-      return doubts.guard(at, async (own) => {
+      return doubts.guard(at, nonce(), async (own) => {
         const added = await redis.script(ADD, at, [own, text, expiresAt, ttlUntil(expiresAt), now()])
         if (added === 1 || added === 0) return added === 1
         throw new Unavailable('an addition was taken back before it was done')

@@ -1,6 +1,6 @@
 /** The short-lived contract on the durable store, where no Redis is set. Each operation is one statement, so it is atomic. */
 import { sql } from 'kysely'
-import { sha256 } from '../secrets.ts'
+import { randomToken, sha256 } from '../secrets.ts'
 import type { Database } from './database.ts'
 import type { Index, ShortLived } from './short-lived.ts'
 
@@ -16,6 +16,7 @@ export function createSqlShortLived(options: { database: Database; issuer: strin
     value: envelope(key, value),
     expires_at: expiresAt,
     used_at: null,
+    used_by: null,
     uid: index.uid === undefined ? null : storedKey(index.uid),
     grant_id: index.grant === undefined ? null : storedKey(index.grant),
     member_id: index.member === undefined ? null : storedKey(index.member),
@@ -48,19 +49,31 @@ export function createSqlShortLived(options: { database: Database; issuer: strin
         .execute()
     },
 
-    async use(kind, key) {
+    async use(kind, key, by = randomToken(12)) {
       const { numUpdatedRows } = await db
         .updateTable('short_lived')
-        .set({ used_at: now() })
+        .set({ used_at: now(), used_by: by })
         .where('issuer', '=', issuer)
         .where('kind', '=', kind)
         .where('key', '=', storedKey(key))
         .where('expires_at', '>', now())
         .where('used_at', 'is', null)
+        .where((eb) => eb.or([eb('used_by', 'is', null), eb('used_by', '!=', by)]))
         .executeTakeFirstOrThrow()
       if (numUpdatedRows > 0n) return 'first'
       const left = await living(kind).where('key', '=', storedKey(key)).select('key').executeTakeFirst()
       return left ? 'again' : 'missing'
+    },
+
+    async takeBack(kind, key, by) {
+      await db
+        .updateTable('short_lived')
+        .set({ used_at: null, used_by: by })
+        .where('issuer', '=', issuer)
+        .where('kind', '=', kind)
+        .where('key', '=', storedKey(key))
+        .where((eb) => eb.or([eb('used_at', 'is', null), eb('used_by', '=', by)]))
+        .execute()
     },
 
     async addIfAbsent(kind, key, value, expiresAt) {

@@ -15,8 +15,14 @@ export interface ShortLived {
 
   delete(kind: string, key: string): Promise<void>
 
-  /** Marks the record as used. `first` to exactly one caller ever; it is kept until it expires, so that reuse is seen. */
-  use(kind: string, key: string): Promise<'first' | 'again' | 'missing'>
+  /**
+   * Marks the record as used. `first` to exactly one caller ever; it is kept until it expires, so that reuse is seen.
+   * `by`: a name that no other use has, for whoever may want to take it back.
+   */
+  use(kind: string, key: string, by?: string): Promise<'first' | 'again' | 'missing'>
+
+  /** Undoes the use by this name, if it was done, and keeps it from being done later. Other uses stay. */
+  takeBack(kind: string, key: string, by: string): Promise<void>
 
   /** Writes the record if there is none; true to exactly one caller. An expired record counts as none. */
   addIfAbsent(kind: string, key: string, value: unknown, expiresAt: number): Promise<boolean>

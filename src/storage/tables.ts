@@ -277,6 +277,8 @@ export interface ShortLivedRow {
   value: Json
   expires_at: Millis
   used_at: Millis | null
+  /** The name of the use; without `used_at`, of one that was taken back and must not be done any more. */
+  used_by: string | null
   uid: string | null
   grant_id: string | null
   member_id: string | null

@@ -161,6 +161,29 @@ describe('however often and however long', () => {
     expect((await refresh(app(), refresh_token)).status).toBe(200)
   })
 
+  it('also where each commit was done and nobody heard of it', async () => {
+    const { refresh_token } = await obtainTokens(app())
+    store.fail((step) => step.kind === 'commit' && 'unheard')
+    for (let i = 0; i < 5; i += 1) expect((await refresh(app(), refresh_token)).status).toBe(503)
+    store.fail(false)
+    skew += 60_000
+    const next = await refresh(app(), refresh_token)
+    expect(next.status, JSON.stringify(next.body)).toBe(200)
+    expect((await refresh(app(), next.body.refresh_token)).status).toBe(200)
+    skew += 60_000
+    expect((await refresh(app(), refresh_token)).body).toMatchObject({ error_subcode: 'token_reused' })
+  })
+
+  it('a code whose use was done and not heard of is good again, but once', async () => {
+    const { page, visitor } = await walkToConsent(app(), challenge)
+    const code = new URL((await visitor.submit(page, '/consent')).url).searchParams.get('code') ?? ''
+    store.fail((step) => step.kind === 'query' && /^update "short_lived"/.test(step.sql) && 'unheard')
+    for (let i = 0; i < 3; i += 1) expect((await exchange(app(), code, verifier)).status).toBe(503)
+    store.fail(false)
+    expect((await exchange(app(), code, verifier)).status).toBe(200)
+    expect((await exchange(app(), code, verifier)).body).toMatchObject({ error_subcode: 'code_reused' })
+  })
+
   it('what is owed is paid as soon as the store is back, since another server may be asked next', async () => {
     const { page, visitor } = await walkToConsent(app(), challenge)
     const code = new URL((await visitor.submit(page, '/consent')).url).searchParams.get('code') ?? ''

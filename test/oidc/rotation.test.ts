@@ -6,6 +6,10 @@ const fresh: Standing = { usedAt: null, uses: 0, killedAt: null, parentUsedAt: n
 const t0 = 1_000_000
 
 describe('the rule of rotation (R8, RFC 9700 §4.14.2)', () => {
+  it('honours nothing whose child was used, whatever its own row says', () => {
+    expect(judge({ ...fresh, childUsed: true }, t0)).toBe('reuse')
+  })
+
   it('honours the first use whenever it comes', () => {
     expect(judge(fresh, t0)).toBe('first')
     expect(judge({ ...fresh, parentUsedAt: 1 }, t0 * 1000)).toBe('first')

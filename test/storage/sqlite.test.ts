@@ -1,4 +1,4 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
@@ -40,6 +40,16 @@ describe('an SQLite file', () => {
       await expect(openDatabase({ url, log: quiet })).rejects.toThrow(InputFaults)
     },
   )
+
+  it('may be reached by a link', async () => {
+    const link = join(dirname(backend.file), 'elsewhere')
+    await mkdir(link)
+    await symlink(backend.file, join(link, 'linked.db'))
+    await (await openDatabase({ url: backend.url, log: quiet })).close()
+    const database = await openDatabase({ url: `sqlite:${join(link, 'linked.db')}`, log: quiet })
+    await database.transaction((trx) => sql`delete from organizations`.execute(trx))
+    await database.close()
+  })
 
   it('is refused when it is something else', async () => {
     await writeFile(backend.file, 'this is a letter, and a long one at that. '.repeat(100))

@@ -3,8 +3,11 @@ import { dialectAround, type Step } from '../../src/storage/dialect-around.ts'
 
 export type { Step }
 
-/** Which steps fail: all, none, or those that the predicate names (`step.sql` holds the statement of a query). */
-export type FailOn = boolean | ((step: Step) => boolean)
+/**
+ * Which steps fail: all, none, or those that the predicate names (`step.sql` holds the statement of a query). Of those for
+ * which it says `unheard`, the step is done and its answer lost.
+ */
+export type FailOn = boolean | ((step: Step) => boolean | 'unheard')
 
 /**
  * A store that fails on command (R43): put `wrapDialect` between `openDatabase` and the real store.
@@ -28,6 +31,8 @@ export function failingStore() {
         const fails = mayFail && (typeof failOn === 'function' ? failOn(step) : failOn)
         if (!fails) return work()
         failures++
+        if (fails === 'unheard')
+          return work().then(() => Promise.reject(new Error(`an answer of the store is lost (${step.kind})`)))
         return Promise.reject(new Error(`the store fails on command (${step.kind})`))
       }),
     fail(on: FailOn) {

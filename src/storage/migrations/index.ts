@@ -13,12 +13,14 @@ import type { Tables } from '../tables.ts'
 import { up as first } from './0001-first.ts'
 import { up as keyChanges } from './0002-key-changes.needs-0001.ts'
 import { up as recovery } from './0003-recovery.needs-0001.ts'
+import { up as usedBy } from './0004-used-by.needs-0001.ts'
 import { byteOrder } from './byte-order.ts'
 
 const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise<void>> = {
   '0001-first': first,
   '0002-key-changes.needs-0001': keyChanges,
   '0003-recovery.needs-0001': recovery,
+  '0004-used-by.needs-0001': usedBy,
 }
 
 const newest = Math.max(...Object.keys(MIGRATIONS).map((name) => Number(name.slice(0, 4))))

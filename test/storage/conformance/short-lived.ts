@@ -152,6 +152,33 @@ export function shortLivedConformance(name: string, open: OpenBackend): void {
         expect(await store.get('code', 'k')).toEqual({ value: 1, usedAt: START + 5 })
       })
 
+      it('is undone by its name, and by no other', async () => {
+        await store.set('code', 'k', 1, START + 1000)
+        expect(await store.use('code', 'k', 'mine')).toBe('first')
+        await store.takeBack('code', 'k', 'yours')
+        expect(await store.use('code', 'k')).toBe('again')
+        await store.takeBack('code', 'k', 'mine')
+        await store.takeBack('code', 'k', 'mine')
+        expect(await store.get('code', 'k')).toEqual({ value: 1, usedAt: null })
+        expect(await store.use('code', 'k', 'theirs')).toBe('first')
+        await store.takeBack('code', 'k', 'mine')
+        expect(await store.use('code', 'k')).toBe('again')
+      })
+
+      it('is not done any more once it was taken back, however late it comes', async () => {
+        await store.set('code', 'k', 1, START + 1000)
+        await store.takeBack('code', 'k', 'late')
+        await store.use('code', 'k', 'late').catch(() => {})
+        expect(await store.get('code', 'k')).toEqual({ value: 1, usedAt: null })
+        expect(await store.use('code', 'k')).toBe('first')
+      })
+
+      it('can be taken back where there is nothing', async () => {
+        await store.takeBack('code', 'k', 'mine')
+        expect(await store.get('code', 'k')).toBeUndefined()
+        expect(await store.use('code', 'k')).toBe('missing')
+      })
+
       it('touches no other kind, key or issuer', async () => {
         const other = await connect({ issuer: 'prairie/other-use' })
         await other.set('code', 'k', 1, START + 1000)
@@ -328,6 +355,7 @@ export function shortLivedConformance(name: string, open: OpenBackend): void {
           () => broken.set('code', 'k', 2, START + 1000),
           () => broken.delete('code', 'k'),
           () => broken.use('code', 'k'),
+          () => broken.takeBack('code', 'k', 'mine'),
           () => broken.addIfAbsent('code', 'l', 1, START + 1000),
           () => broken.increment('failures', 'k', 1000),
           () => broken.count('failures', 'k'),
