@@ -8,9 +8,6 @@ import { createRedisShortLived } from '../storage/short-lived-redis.ts'
 import { createSqlShortLived } from '../storage/short-lived-sql.ts'
 import { type CommandOptions, type Terminal, withDatabase } from './command.ts'
 
-/** An entry stands in the log before it is in the store. */
-const MARGIN_MS = 3_600_000
-
 /** Replays logs of endings, this node's and those of `--log`, and declares a window with `--since`. */
 export const recover = (options: CommandOptions, terminal: Terminal): Promise<number> =>
   withDatabase(options, terminal, async (database, settings) => {
@@ -34,7 +31,7 @@ export const recover = (options: CommandOptions, terminal: Terminal): Promise<nu
       const own = settings.recovery.endingsLog
       const files = new Set([...(own !== null && existsSync(own) ? [own] : []), ...logs])
       for (const file of files) {
-        const { read, ended, unreadable } = await recovery.replayLog(file, from === undefined ? 0 : from - MARGIN_MS)
+        const { read, ended, unreadable } = await recovery.replayLog(file, from ?? 0)
         const torn = unreadable > 0 ? `, ${unreadable} unreadable` : ''
         terminal.out.write(`${file}: ${read} endings read, ${ended} of them replayed${torn}\n`)
       }

@@ -19,7 +19,10 @@ interface Ending {
   /** `member:{id}`, `client:{client_id}`, `staff:{id}` or `system`. */
   actor: string
   requestId: string | null
-  /** When it ended, in milliseconds, where that is replayed from the log of endings (R46); by default now. */
+  /**
+   * When it ended, in milliseconds, where that is replayed from the log of endings (R46); by default now. What a connection
+   * or a delegation carries ends with it only if it was shared before.
+   */
   replayedFrom?: number
 }
 
@@ -133,7 +136,7 @@ export function createEndings(deps: {
               .select('grants.id')
               .where('grants.connection_id', '=', connectionId)
               .where('grants.ended_at', 'is', null)
-              .where('grants.expires_at', '>', at),
+              .where('grants.expires_at', '>', now()),
           ),
         ),
       )
@@ -157,7 +160,7 @@ export function createEndings(deps: {
   async function endConnection(trx: Transaction<Tables>, end: EndOfConnection): Promise<string[]> {
     const { connectionId, ...rest } = end
     const ended: string[] = []
-    for (const grant of await openGrants(trx, end.issuer).where('connection_id', '=', connectionId).execute()) {
+    for (const grant of await openGrants(trx, end).where('connection_id', '=', connectionId).execute()) {
       if (await endGrant(trx, { ...rest, grantId: grant.id })) ended.push(grant.id)
     }
     // One without an open grant was not reached by the loop.
@@ -165,12 +168,13 @@ export function createEndings(deps: {
     return ended
   }
 
-  function openGrants(trx: Transaction<Tables>, issuer: string) {
+  function openGrants(trx: Transaction<Tables>, { issuer, replayedFrom }: Pick<Ending, 'issuer' | 'replayedFrom'>) {
     return trx
       .selectFrom('grants')
       .select('id')
       .where('issuer', '=', issuer)
       .where('ended_at', 'is', null)
+      .where('created_at', '<=', replayedFrom ?? Number.MAX_SAFE_INTEGER)
       .orderBy('id')
       .forUpdate()
   }
@@ -178,7 +182,7 @@ export function createEndings(deps: {
   async function endGrantsOfDelegation(trx: Transaction<Tables>, end: EndOfSharing): Promise<string[]> {
     const { memberId, patientId, ...rest } = end
     const ended: string[] = []
-    const open = await openGrants(trx, end.issuer)
+    const open = await openGrants(trx, end)
       .where('member_id', '=', memberId)
       .where('patient_id', '=', patientId)
       .execute()
@@ -200,7 +204,8 @@ export function createEndings(deps: {
       .where('issuer', '=', end.issuer)
       .forUpdate()
       .executeTakeFirst()
-    if (!row || !delegationInForce(row, now())) return undefined
+    // One that is replayed may have begun anew since.
+    if (!row || !delegationInForce(row, now()) || row.starts_at > at) return undefined
     await trx.updateTable('delegations').set({ ends_at: at }).where('id', '=', delegationId).execute()
     note(trx, end, { kind: 'delegation', at, issuer: end.issuer, delegationId, actor: end.actor })
     return endGrantsOfDelegation(trx, {

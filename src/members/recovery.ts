@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { createAudit } from '../audit/audit.ts'
 import type { Log } from '../log.ts'
+import { MARGIN_MS } from '../recovery/endings.ts'
 import { readEndings } from '../recovery/endings-reader.ts'
 import { declareWindow, noteLife, type RecoveryWindow } from '../recovery/lives.ts'
 import type { Database } from '../storage/database.ts'
@@ -20,8 +21,6 @@ import { lockByName } from '../storage/transaction-hooks.ts'
 import { createEndings } from './endings.ts'
 import { type Replayed, replay } from './replay.ts'
 
-/** An entry stands in the log before it is in the store, and clocks are set back by a little now and then. */
-const MARGIN_MS = 3_600_000
 /** A node's chains in the audit trail, at most (server.ts). */
 const CHAINS = 8
 
@@ -54,9 +53,14 @@ export function createRecovery(deps: RecoveryDeps) {
       return windows
     })
 
-  /** Replays a log from a time on, in milliseconds. */
+  /** Replays a log from a time on, in milliseconds, and a little before it. */
   const replayLog = async (file: string, since: number): Promise<Replayed> => {
-    const replayed = await replay(readEndings(file, since), { database, endings, shortLived: deps.shortLived, now })
+    const replayed = await replay(readEndings(file, since - MARGIN_MS), {
+      database,
+      endings,
+      shortLived: deps.shortLived,
+      now,
+    })
     if (replayed.unreadable > 0)
       log.warn({ file, lines: replayed.unreadable }, 'the log of endings has unreadable lines')
     return replayed
@@ -76,7 +80,7 @@ export function createRecovery(deps: RecoveryDeps) {
           'the store was restored or promoted: newer refresh tokens than it knows are adopted',
         )
       if (logFile === null || !existsSync(logFile)) return
-      const replayed = await replayLog(logFile, (mark ?? MARGIN_MS) - MARGIN_MS)
+      const replayed = await replayLog(logFile, mark ?? 0)
       if (replayed.ended > 0) log.warn({ ...replayed, file: logFile }, 'the store lacked endings, which were replayed')
     },
 

@@ -1,8 +1,9 @@
 /**
  * Ends again what a log of endings says has ended, in a store that does not know it (R46). Whatever has ended stays as it
- * is, with its first reason; so a log can be replayed any number of times, and several in any order.
+ * is, with its first reason; so a log can be replayed any number of times, and several in any order. What was shared after
+ * an ending is not touched by it: a member may have shared anew before the log was replayed.
  */
-import { type Ending, REVOKED_TOKENS } from '../recovery/endings.ts'
+import { type Ending, MARGIN_MS, REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { Endings } from './endings.ts'
@@ -14,7 +15,7 @@ export interface Replayed {
   read: number
   /** What the store held to be alive, and has ended now. */
   ended: number
-  /** Lines that say nothing we know. */
+  /** Lines that say nothing we know, or of the future. */
   unreadable: number
 }
 
@@ -39,7 +40,7 @@ export async function replay(entries: AsyncIterable<Ending | null>, deps: Replay
   }
   for await (const entry of entries) {
     found.read += 1
-    if (entry) batch.push(entry)
+    if (entry && entry.at <= deps.now() + MARGIN_MS) batch.push(entry)
     else found.unreadable += 1
     if (batch.length === BATCH) await settle()
   }
@@ -75,18 +76,15 @@ async function replayBatch(batch: readonly Ending[], { database, endings, shortL
   did.forEach(count)
 
   const connections = of('connection')
-  const open = await living(
-    db
-      .selectFrom('connections')
-      .select('id')
-      .where('ended_at', 'is', null)
-      .where('id', 'in', ids(connections.map((entry) => entry.connectionId))),
-  )
+  const openOf = (list: string[]) =>
+    living(db.selectFrom('connections').select('id').where('ended_at', 'is', null).where('id', 'in', ids(list)))
+  const open = await openOf(connections.map((entry) => entry.connectionId))
   for (const entry of connections.filter(({ connectionId }) => open.has(connectionId))) {
     const { connectionId, actor } = entry
     await endings.endConnection(null, { ...told(entry), connectionId, actor, reason: entry.reason as EndReason })
-    count(true)
   }
+  // One in which something was shared later stays open.
+  ended += open.size - (await openOf([...open])).size
 
   for (const entry of of('delegation')) {
     const { delegationId, actor } = entry
@@ -95,28 +93,6 @@ async function replayBatch(batch: readonly Ending[], { database, endings, shortL
 
   for (const { issuer, jti, expiresAt } of of('access-token'))
     if (expiresAt > now()) await shortLived(issuer).set(REVOKED_TOKENS, jti, true, expiresAt)
-
-  // Whoever was suspended or locked may be free again by now: the last word counts, and it has its time.
-  for (const { at, issuer, credentialId, status } of of('credential')) {
-    const { numUpdatedRows } = await db
-      .updateTable('credentials')
-      .set({ status, updated_at: at })
-      .where('id', '=', credentialId)
-      .where('issuer', '=', issuer)
-      .where('updated_at', '<', at)
-      .executeTakeFirstOrThrow()
-    count(numUpdatedRows > 0n && status === 'suspended')
-  }
-  for (const { at, issuer, memberId, status } of of('member')) {
-    const { numUpdatedRows } = await db
-      .updateTable('members')
-      .set({ status, updated_at: at })
-      .where('id', '=', memberId)
-      .where('issuer', '=', issuer)
-      .where('updated_at', '<', at)
-      .executeTakeFirstOrThrow()
-    count(numUpdatedRows > 0n && status === 'locked')
-  }
   return ended
 }
 

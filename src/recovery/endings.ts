@@ -1,7 +1,11 @@
 /**
  * What the log of endings says, line by line (R46): everything that must stay ended when the store is an older one. Ids only.
+ * Nothing in it brings anything back to life: whoever can write to the file can end what they know the id of, and no more.
  */
 import { z } from 'zod'
+
+/** An entry stands in the log before it is in the store, and clocks are set back by a little now and then. */
+export const MARGIN_MS = 3_600_000
 
 /** The short-lived records of access tokens that were revoked, by `jti`. */
 export const REVOKED_TOKENS = 'RevokedAccessToken'
@@ -15,9 +19,6 @@ const endingSchema = z.discriminatedUnion('kind', [
   z.object({ ...end, kind: z.literal('connection'), connectionId: id }),
   z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
   z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),
-  // Of these the last one counts, whichever way it goes.
-  z.object({ ...common, kind: z.literal('member'), memberId: id, status: z.enum(['active', 'locked']) }),
-  z.object({ ...common, kind: z.literal('credential'), credentialId: id, status: z.enum(['active', 'suspended']) }),
 ])
 
 /** Something that ended at `at`, in milliseconds. */

@@ -166,22 +166,6 @@ describe('on SQLite', () => {
       expect(await house.isActive(tokens.refresh_token)).toBe(true)
     })
 
-    it('keeps who was locked or suspended so, unless that was lifted later', async () => {
-      const maria = await house.withDatabase(({ db }) =>
-        db.selectFrom('members').select(['id', 'updated_at']).where('username', '=', 'maria').executeTakeFirstOrThrow(),
-      )
-      const tokens = await house.tokens()
-      const line = (at: number, status: string) =>
-        `${JSON.stringify({ v: 1, at, kind: 'member', issuer: 'prairie/sandbox', memberId: maria.id, status })}\n`
-      const soon = maria.updated_at + 1
-      writeFileSync(file('locked.jsonl'), line(soon, 'locked'))
-      expect((await house.run('recover', '--log', file('locked.jsonl'))).out).toContain('1 of them replayed')
-      expect(await house.isActive(tokens.access_token)).toBe(false)
-      writeFileSync(file('lifted.jsonl'), line(soon + 1, 'active'))
-      for (const log of ['lifted.jsonl', 'locked.jsonl']) await house.run('recover', '--log', file(log))
-      expect(await house.isActive(tokens.access_token)).toBe(true)
-    })
-
     it.each([
       [['recover'], 1, 'needs --since TIME, --log FILE or both'],
       [['recover', '--since', 'yesterday'], 1, 'must be a time in the past with its zone'],
