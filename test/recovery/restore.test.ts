@@ -32,8 +32,15 @@ describe.for(['sqlite', 'postgres'] as const)(
     let delegated: Tokens
     let copy: string
 
+    /** As a good app does: what is a fault of ours (a busy machine) is asked again. */
+    const refreshed = async (token: string) => {
+      for (;;) {
+        const answer = await refresh(house.app(), token)
+        if (answer.status !== 503) return answer
+      }
+    }
     const rotate = async (client: Client): Promise<void> => {
-      const { status, body } = await refresh(house.app(), newest(client).refresh_token)
+      const { status, body } = await refreshed(newest(client).refresh_token)
       expect(status).toBe(200)
       client.held.push(body)
     }
@@ -179,9 +186,7 @@ describe.for(['sqlite', 'postgres'] as const)(
       'of 20 presentations of one newer token at once one to three are answered, as ever',
       async () => {
         const [client] = clients.slice(35) as [Client]
-        const answers = await Promise.all(
-          Array.from({ length: 20 }, () => refresh(house.app(), newest(client).refresh_token)),
-        )
+        const answers = await Promise.all(Array.from({ length: 20 }, () => refreshed(newest(client).refresh_token)))
         const good = answers.filter(({ status }) => status === 200)
         expect(good.length).toBeGreaterThanOrEqual(1)
         expect(good.length).toBeLessThanOrEqual(3)
