@@ -13,6 +13,7 @@ export interface Answer {
 
 export interface Wire {
   send(method: 'GET' | 'POST', path: string, headers?: Record<string, string>, body?: string): Promise<Answer>
+  /** Ends what is idle. What is sent afterwards opens connections anew. */
   close(): void
 }
 

@@ -27,8 +27,12 @@ const hops: Record<'flow' | 'sign-in', number> = { flow: 5, 'sign-in': 8 }
 
 /** One operation at one system, with its members taking turns. */
 export const contenderOf = (system: System, operation: Operation): Contender => {
-  let waiting: Member[] = []
+  /** In turns, also from one window to the next: sessions and tokens stay in use. */
+  const waiting: Member[] = []
   let freshAt = 0
+
+  /** At the beginning all; later those whose last operation failed. */
+  const absent = (): Member[] => system.members.filter((member) => !waiting.includes(member))
 
   const next = (): Member => {
     const member = waiting.shift()
@@ -62,8 +66,7 @@ export const contenderOf = (system: System, operation: Operation): Contender => 
 
   const prepare: Record<Operation, () => Promise<void>> = {
     async flow() {
-      if (freshAt === 0) await each(system.members, (member) => member.connect())
-      freshAt = Date.now()
+      await each(absent(), (member) => member.connect())
     },
     'sign-in': async () => {},
     refresh: () =>
@@ -82,8 +85,10 @@ export const contenderOf = (system: System, operation: Operation): Contender => 
   return {
     name: system.name,
     async begin() {
+      // Connections that were idle during the others' turns may be closed by now.
+      system.wire.close()
       await prepare[operation]()
-      waiting = [...system.members]
+      waiting.push(...absent())
     },
     async operation() {
       const member = next()

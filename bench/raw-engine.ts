@@ -6,9 +6,9 @@
  * PKCE, rotation, consent in every authorization, signed cookies. Unlike: passwords are not looked at, the pages are one
  * line, and a second API has opaque tokens, because this engine introspects no JWT.
  */
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { exportJWK, generateKeyPair } from 'jose'
-import { type Configuration, interactionPolicy, Provider } from 'oidc-provider'
+import { type AdapterConstructor, type Configuration, interactionPolicy, Provider } from 'oidc-provider'
 import { redirectUri, resourceServer } from './member.ts'
 
 const port = Number(process.argv[2])
@@ -27,7 +27,16 @@ consent?.checks.add(
   new Check('consent_each_time', 'consent is asked each time', 'consent_required', (ctx) => !ctx.oidc.result?.consent),
 )
 
+/** The engine's own adapter, with room for ten times as many records: 1,000 are too few for 64 members at a time. */
+const ofEngine = async (file: string) =>
+  (await import(new URL(`../node_modules/oidc-provider/lib/${file}`, import.meta.url).href)).default
+const MemoryAdapter: new (model: string, store: unknown) => InstanceType<AdapterConstructor> =
+  await ofEngine('adapters/memory_adapter.js')
+const LeastRecentlyUsed: new (options: { maxSize: number }) => unknown = await ofEngine('helpers/lru.js')
+const store = new LeastRecentlyUsed({ maxSize: 10_000 })
+
 const configuration: Configuration = {
+  adapter: (model) => new MemoryAdapter(model, store),
   jwks: { keys: [await keyOf('ES256'), await keyOf('RS256')] },
   routes: { authorization: '/authorize', token: '/token', introspection: '/introspect', jwks: '/jwks' },
   scopes: ['openid', 'fhirUser', 'launch/patient', 'offline_access'],
@@ -115,7 +124,7 @@ const page = (uid: string, prompt: string): string =>
     ? `<form method="post" action="/interaction/${uid}/sign-in"><input name="username"><input name="password"></form>`
     : `<form method="post" action="/interaction/${uid}/consent"><input name="share" value="yes"></form>`
 
-createServer(async (request, response) => {
+const answerAll = async (request: IncomingMessage, response: ServerResponse) => {
   const [, uid, step] = /^\/interaction\/([\w-]+)\/?([\w-]*)$/.exec(request.url ?? '') ?? []
   if (!uid) return answer(request, response)
   const details = await provider.interactionDetails(request, response)
@@ -134,4 +143,6 @@ createServer(async (request, response) => {
   grant.addResourceScope(String(details.params.resource), 'launch/patient patient/*.rs')
   const result = { consent: { grantId: await grant.save() } }
   return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true })
-}).listen(port, '127.0.0.1')
+}
+
+createServer({ keepAliveTimeout: 65_000 }, answerAll).listen(port, '127.0.0.1')

@@ -72,7 +72,10 @@ const measure = async (contender: Contender, atATime: number, seconds: number): 
   const elapsed = performance.now() - start
   const own = process.cpuUsage(ownBefore)
   const after = await contender.cpu()
-  if (failure) console.error(`${contender.name}: ${failures} failed, for instance: ${failure}`)
+  if (failure)
+    console.error(
+      `${contender.name}: ${failures} failed, for instance: ${String(failure).slice(0, 200).replaceAll('\n', ' ')}`,
+    )
   took.sort((a, b) => a - b)
   const count = Math.max(1, took.length)
   return {
