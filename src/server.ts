@@ -281,7 +281,10 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         const deadline = setTimeout(() => http.closeAllConnections(), graceMs)
         await closed
         clearTimeout(deadline)
-        await record('server.stopped')
+        // A store that is away keeps no server from ending.
+        await record('server.stopped').catch((error) =>
+          log.warn({ err: error }, 'the end of the server is not recorded'),
+        )
       }
       await jobs.stop()
       await keyRing.close()

@@ -22,8 +22,15 @@ export interface Health {
 }
 
 const PATIENCE_MS = 3000
+const FRESH_MS = 1000
 
-export const createHealth = ({ probes, log }: { probes: readonly Probe[]; log: Log }): Health => {
+export const createHealth = (deps: {
+  probes: readonly Probe[]
+  log: Log
+  /** Milliseconds that no change of the clock touches. */
+  elapsed?: () => number
+}): Health => {
+  const { probes, log, elapsed = () => performance.now() } = deps
   let draining = false
 
   const serves = async ({ name, check }: Probe): Promise<boolean> => {
@@ -40,15 +47,12 @@ export const createHealth = ({ probes, log }: { probes: readonly Probe[]; log: L
     }
   }
 
-  // Whoever asks while the stores are being asked gets the same answer: the address is open to all, and asking costs a write.
-  let asking: Promise<boolean> | undefined
+  // One answer for all who ask within a second: the address is open to everybody, and asking costs a write.
+  let asked: { answer: Promise<boolean>; at: number } | undefined
   const ask = (): Promise<boolean> => {
-    asking ??= Promise.all(probes.map(serves))
-      .then((answers) => answers.every(Boolean))
-      .finally(() => {
-        asking = undefined
-      })
-    return asking
+    if (!asked || elapsed() - asked.at >= FRESH_MS)
+      asked = { answer: Promise.all(probes.map(serves)).then((answers) => answers.every(Boolean)), at: elapsed() }
+    return asked.answer
   }
 
   return {

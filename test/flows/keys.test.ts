@@ -1,7 +1,7 @@
 /** Keys that change under a running server, as apps, members and FHIR servers notice it: not at all (R41, R43). */
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import type { Transaction } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createAudit } from '../../src/audit/audit.ts'
 import { createKeyRotation, type KeyRotation } from '../../src/oidc/key-rotation.ts'
 import { tellServers } from '../../src/oidc/keys.ts'
@@ -205,7 +205,7 @@ describe('an issuer whose keys cannot be used (R43)', () => {
 
     await change((trx) => trx.insertInto('signing_keys').values(held).execute())
     expect(await asked()).toBe(200)
-    expect(await asked(`${server.url}/readyz`)).toBe(200)
+    await vi.waitFor(async () => expect(await asked(`${server.url}/readyz`)).toBe(200), { timeout: 5000 })
     expect((await refresh(app(), refresh_token)).status).toBe(200)
     expect(await introspect(access_token)).toMatchObject({ active: true })
   })

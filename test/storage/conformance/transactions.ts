@@ -105,11 +105,13 @@ export function transactionsConformance(name: string, open: OpenBackend): void {
       })
 
       it('let work that they began outlive them', async () => {
+        const ended = Promise.withResolvers<void>()
         let later: Promise<string[]> | undefined
         await given.database.transaction(async (trx) => {
           await trx.insertInto('organizations').values(organization('a')).execute()
-          later = new Promise((resolve) => setTimeout(resolve, 30)).then(() => names())
+          later = ended.promise.then(() => names())
         })
+        ended.resolve()
         expect(await later).toEqual(['a'])
       })
 
