@@ -13,7 +13,7 @@ import { limit, rounds, startWork } from '../failure/stage.ts'
 import { confidentialApp, demoApp, obtainTokens, pkce, walk, walkToConsent } from '../support/authorize.ts'
 import { type DeployedNode, type Deployment, startDeployment } from '../support/deployment.ts'
 import { initdb, redisServer } from '../support/machine.ts'
-import { durable, type OwnPostgres, startPostgres } from '../support/postgres.ts'
+import { type OwnPostgres, startPostgres } from '../support/postgres.ts'
 import { type RedisProcess, startRedis } from '../support/redis.ts'
 import { startTurns } from '../support/turns.ts'
 import { basic, resourceServer } from '../support/wire.ts'
@@ -29,7 +29,7 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
   let deployment: Deployment
   beforeAll(async () => {
     previous = checkoutPrevious()
-    postgres = await startPostgres({ settings: durable })
+    postgres = await startPostgres()
     redis = await startRedis()
     // Its tables are made by the previous release.
     const { url } = await postgres.database({ empty: true })
@@ -115,7 +115,7 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
     const reading = await walkToConsent(app, challenge, { member: 'david', patient: 'Elena Okafor' })
 
     // A deployment with room to spare: more work than its machine can do would be another test.
-    const load = await startWork(deployment, { restMs: 150 })
+    const load = await startWork(deployment, { clients: 4, restMs: 150 })
     const forthAndBack = [present, previous.folder]
     const ways = [...Array.from({ length: rounds(1) }, () => forthAndBack).flat(), present]
     for (const [i, checkout] of ways.entries()) {
