@@ -12,7 +12,7 @@ import type { Dialect } from 'kysely'
 import { createPasswords } from './accounts/password.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
-import { createAudit } from './audit/audit.ts'
+import { createAudit, MOST_CHAINS } from './audit/audit.ts'
 import type { Settings } from './config/settings.ts'
 import { LatchkeyError } from './errors.ts'
 import { interactionRoutes } from './interactions/routes.ts'
@@ -94,7 +94,7 @@ const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number,
 
 /** On SQLite transactions run one after the other anyway. */
 const chainsOf = ({ database }: Settings): number =>
-  engineOf(database.url) === 'sqlite' ? 1 : Math.min(database.pool.size, 8)
+  engineOf(database.url) === 'sqlite' ? 1 : Math.min(database.pool.size, MOST_CHAINS)
 
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async (options: ServerOptions): Promise<Server> => {

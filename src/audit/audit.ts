@@ -74,6 +74,16 @@ export interface Audit {
   close(): void
 }
 
+/** The most chains that a node can have. */
+export const MOST_CHAINS = 8
+
+/** The writers of a node's server, by chain: `node`, `node/2`, and so on. */
+export const writersOf = (node: string, chains = MOST_CHAINS): string[] =>
+  Array.from({ length: chains }, (_, chain) => (chain === 0 ? node : `${node}/${chain + 1}`))
+
+/** Writers beside a server: their entries do not say up to when a server knew the store (R46). */
+export const ASIDE = { cli: '/cli', recovery: '/recovery' } as const
+
 /** An entry that has no place in the chain yet. */
 type Entry = Omit<AuditRow, 'writer' | 'sequence' | 'previous_hash' | 'hash'>
 
@@ -124,9 +134,9 @@ export function createAudit(options: {
 }): Audit {
   const stream = options.streamFile ? openStream(options.streamFile, options.log) : undefined
 
+  const writers = writersOf(options.node, options.chains ?? 1)
   /** Transactions that hold each chain or wait for it. */
-  const busy: number[] = Array.from({ length: options.chains ?? 1 }, () => 0)
-  const writerOf = (chain: number) => (chain === 0 ? options.node : `${options.node}/${chain + 1}`)
+  const busy = writers.map(() => 0)
   const freest = () => busy.indexOf(Math.min(...busy))
 
   const entriesOf = new WeakMap<Transaction<Tables>, Entry[]>()
@@ -134,7 +144,7 @@ export function createAudit(options: {
   /** Chains the entries of one transaction to the last one that is committed. */
   async function link(trx: Transaction<Tables>, entries: readonly Entry[]): Promise<void> {
     const chain = freest()
-    const writer = writerOf(chain)
+    const writer = writers[chain] ?? options.node
     busy[chain] = (busy[chain] ?? 0) + 1
     afterEnd(trx, () => {
       busy[chain] = (busy[chain] ?? 0) - 1

@@ -3,7 +3,7 @@
  *
  * Owns: the words. Does not own: the rule (oidc/key-rotation.ts), or the servers, which hear of a change by themselves.
  */
-import { createAudit } from '../audit/audit.ts'
+import { ASIDE, createAudit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import { createLog } from '../log.ts'
 import { createKeyRotation, knownAfter, knownBefore, type Turn } from '../oidc/key-rotation.ts'
@@ -65,7 +65,7 @@ const sealing = ({ sealingKeys, session }: Settings, sealedBy: Map<string, numbe
 
 const rotationOf = (database: Database, settings: Settings) => {
   const audit = createAudit({
-    node: settings.audit.node,
+    node: settings.audit.node + ASIDE.cli,
     now: Date.now,
     streamFile: settings.audit.stream,
     log: createLog({ level: 'error' }),

@@ -3,12 +3,12 @@
  * is ended again. At a usual start that is a few queries and the last hour of the log.
  *
  * The log is replayed from this node's last entry in the audit trail on: a store that was restored has that of its time,
- * so the mark is always as old as the store. What is done here has a chain of its own (`{node}/recovery`), or a replay
- * that is cut off would move the mark.
+ * so the mark is always as old as the store. What is done here and by commands has chains of its own (`{node}/recovery`,
+ * `{node}/cli`), or a replay that is cut off, and a command before the server starts, would move the mark.
  */
 import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
-import { createAudit } from '../audit/audit.ts'
+import { ASIDE, createAudit, writersOf } from '../audit/audit.ts'
 import type { Log } from '../log.ts'
 import { MARGIN_MS } from '../recovery/endings.ts'
 import { readEndings } from '../recovery/endings-reader.ts'
@@ -20,9 +20,6 @@ import type { Tables } from '../storage/tables.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
 import { createEndings } from './endings.ts'
 import { type Replayed, replay } from './replay.ts'
-
-/** A node's chains in the audit trail, at most (server.ts). */
-const CHAINS = 8
 
 export interface RecoveryDeps {
   database: Database
@@ -37,7 +34,7 @@ export interface RecoveryDeps {
 
 export function createRecovery(deps: RecoveryDeps) {
   const { database, log, now, tokenMillis } = deps
-  const audit = createAudit({ node: `${deps.audit.node}/recovery`, now, streamFile: deps.audit.stream, log })
+  const audit = createAudit({ node: deps.audit.node + ASIDE.recovery, now, streamFile: deps.audit.stream, log })
   const endings = createEndings({ database, audit, now })
 
   const recorded = (open: (trx: Parameters<typeof noteLife>[0]) => Promise<RecoveryWindow[]>) =>
@@ -97,11 +94,11 @@ export function createRecovery(deps: RecoveryDeps) {
 /** The time of the last thing that this node did on this store. */
 async function lastEntry(db: Kysely<Tables>, node: string): Promise<number | undefined> {
   const times: number[] = []
-  for (let chain = 1; chain <= CHAINS; chain++) {
+  for (const writer of writersOf(node)) {
     const last = await db
       .selectFrom('audit')
       .select('time')
-      .where('writer', '=', chain === 1 ? node : `${node}/${chain}`)
+      .where('writer', '=', writer)
       .orderBy('sequence', 'desc')
       .limit(1)
       .executeTakeFirst()

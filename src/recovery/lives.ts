@@ -7,6 +7,7 @@
  * `latchkey backup` made, or `latchkey recover --since` says so. It closes when no token of before lives any more.
  */
 import type { Kysely, Transaction } from 'kysely'
+import { ASIDE } from '../audit/audit.ts'
 import { newId } from '../secrets.ts'
 import type { Tables } from '../storage/tables.ts'
 
@@ -92,9 +93,16 @@ async function insertLife(trx: Transaction<Tables>, life: Omit<Tables['lives'], 
     .execute()
 }
 
-/** The last thing that the store knows of. */
+/** The last thing that a server did on the store: what commands did may have been done after it was restored. */
 async function newestEntry(trx: Transaction<Tables>, now: number): Promise<number> {
-  const newest = await trx.selectFrom('audit').select('time').orderBy('time', 'desc').limit(1).executeTakeFirst()
+  const newest = await trx
+    .selectFrom('audit')
+    .select('time')
+    .where('writer', 'not like', `%${ASIDE.cli}`)
+    .where('writer', 'not like', `%${ASIDE.recovery}`)
+    .orderBy('time', 'desc')
+    .limit(1)
+    .executeTakeFirst()
   return newest?.time ?? now
 }
 
