@@ -119,7 +119,12 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   }
   const database = await openDatabase({ ...settings.database, log, onOtherStore, wrapDialect })
   // Before anything is written: how old the store is, is known by what this node wrote last.
-  await recover(database)
+  await recover(database).catch(async (error: unknown) => {
+    await database.close()
+    await redis?.close()
+    lock.release()
+    throw error
+  })
   const endingsLog =
     settings.recovery.endingsLog === null ? undefined : await openEndingsLog(settings.recovery.endingsLog)
   const chains = chainsOf(settings)
@@ -251,8 +256,10 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     if (leaving) response.setHeader('Connection', 'close')
   })
 
+  // That a log of endings is kept is for the next start: it is missed if it is not there (members/recovery.ts).
+  const details = { issuers: issuers.length, endingsLog: endingsLog !== undefined }
   const record = (type: 'server.started' | 'server.stopped') =>
-    database.transaction((trx) => audit.record(trx, { type, actor: 'system', details: { issuers: issuers.length } }))
+    database.transaction((trx) => audit.record(trx, { type, actor: 'system', details }))
 
   return {
     app,

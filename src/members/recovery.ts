@@ -9,6 +9,7 @@
 import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
 import { ASIDE, createAudit, writersOf } from '../audit/audit.ts'
+import { LatchkeyError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { MARGIN_MS } from '../recovery/endings.ts'
 import { readEndings } from '../recovery/endings-reader.ts'
@@ -69,6 +70,7 @@ export function createRecovery(deps: RecoveryDeps) {
     /** Before this node uses the store: opens the windows that are due, and replays the node's own log. */
     async begin(logFile: string | null): Promise<void> {
       const store = await nameOfStore(database)
+      const logKept = await keepsEndings(database.db, deps.audit.node, logFile)
       const mark = await lastEntry(database.db, deps.audit.node)
       const windows = await recorded((trx) => noteLife(trx, { store, now: now(), tokenMillis }))
       for (const { since, endsAt } of windows)
@@ -76,7 +78,12 @@ export function createRecovery(deps: RecoveryDeps) {
           { since: new Date(since), adoptsUntil: new Date(endsAt) },
           'the store was restored or promoted: newer refresh tokens than it knows are adopted',
         )
-      if (logFile === null || !existsSync(logFile)) return
+      if (windows.length > 0 && !logKept)
+        log.error(
+          { file: logFile },
+          'this node has no log of endings of before: replay those there are, with latchkey recover --log',
+        )
+      if (logFile === null || !logKept) return
       const replayed = await replayLog(logFile, mark ?? 0)
       if (replayed.ended > 0) log.warn({ ...replayed, file: logFile }, 'the store lacked endings, which were replayed')
     },
@@ -89,6 +96,30 @@ export function createRecovery(deps: RecoveryDeps) {
 
     close: () => audit.close(),
   }
+}
+
+/**
+ * Is there a log of endings of before?
+ * @throws LatchkeyError where there is none although this node kept one: what members have ended may live again
+ */
+export async function keepsEndings(db: Kysely<Tables>, node: string, file: string | null): Promise<boolean> {
+  if (file === null) return false
+  if (existsSync(file)) return true
+  const started = await db
+    .selectFrom('audit')
+    .select('details')
+    .where('type', '=', 'server.started')
+    .where('writer', 'in', writersOf(node))
+    .orderBy('time', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (!started || JSON.parse(started.details).endingsLog !== true) return false
+  throw new LatchkeyError('endings_log_missing', 500, {
+    message:
+      `${node} kept a log of endings, and ${file} is not there: without it, what members have ended may live again. ` +
+      'Is its disk mounted, and recovery.endingsLog right? If the file is lost, replay copies of it with ' +
+      'latchkey recover --log FILE, and put an empty file in its place.',
+  })
 }
 
 /** The time of the last thing that this node did on this store. */

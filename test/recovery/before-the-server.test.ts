@@ -1,4 +1,5 @@
 /** A restored store that something else meets before its server does, or that its server meets without its log (R46). */
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createAudit } from '../../src/audit/audit.ts'
@@ -9,10 +10,15 @@ import { type House, openHouse, type Tokens } from './house.ts'
 
 const HOUR = 3600
 
-describe('a command on a restored store', () => {
+describe('a store', () => {
   let house: House
+  let node: string
   beforeEach(async () => {
-    house = await openHouse('sqlite')
+    node = 'login-1'
+    house = await openHouse('sqlite', ({ audit, recovery }) => {
+      recovery.endingsLog = recovery.endingsLog?.replace(audit.node, node) ?? null
+      audit.node = node
+    })
   })
   afterEach(() => house.close())
 
@@ -29,11 +35,38 @@ describe('a command on a restored store', () => {
     return tokens
   }
 
-  it('hides nothing from the replay when the server starts', async () => {
+  it('that is restored, and met by a command first: nothing is hidden from the replay when the server starts', async () => {
     const tokens = await revokedSinceTheCopy()
     expect(await house.run('keys', 'rotate')).toMatchObject({ status: 0 })
     await house.start()
     expect((await refresh(house.app(), tokens.refresh_token)).body.error_subcode).toBe('revoked_by_app')
+  })
+
+  it('whose log of endings is not there, for instance since its disk is not mounted, is not served until it is', async () => {
+    const tokens = await revokedSinceTheCopy()
+    const elsewhere = join(house.folder, 'unmounted')
+    renameSync(house.endingsLog, elsewhere)
+    for (let attempt = 0; attempt < 2; attempt++)
+      await expect(house.start()).rejects.toMatchObject({
+        code: 'endings_log_missing',
+        message: expect.stringMatching(/login-1 .*endings-login-1\.jsonl is not there.*recover --log.*empty file/),
+      })
+    renameSync(elsewhere, house.endingsLog)
+    await house.start()
+    expect((await refresh(house.app(), tokens.refresh_token)).body.error_subcode).toBe('revoked_by_app')
+  })
+
+  it('whose log of endings is lost is served with an empty one', async () => {
+    await revokedSinceTheCopy()
+    writeFileSync(house.endingsLog, '')
+    await house.start()
+  })
+
+  it('that is restored and met by a node by a new name: its operator hears that it has no log of before', async () => {
+    await revokedSinceTheCopy()
+    node = 'login-7'
+    await house.start()
+    expect(house.log()).toMatch(/no log of endings of before.*latchkey recover --log/)
   })
 })
 

@@ -1,5 +1,5 @@
 /** `backup`, `restore` and `recover`, and what happens where nobody says that a store is an older one (R46). */
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -117,7 +117,7 @@ describe('on SQLite', () => {
     it('refuses no newer token for good: a fault of ours, told to the operator (R43)', async () => {
       const tokens = await house.tokens()
       let newest = tokens
-      rmSync(house.endingsLog)
+      writeFileSync(house.endingsLog, '')
       await goBackAfter(async () => {
         newest = await rotated(newest)
         newest = await rotated(newest)
@@ -146,7 +146,7 @@ describe('on SQLite', () => {
         await house.revoke(tokens.refresh_token)
       })
       copyFileSync(house.endingsLog, file('other-node.jsonl'))
-      rmSync(house.endingsLog)
+      writeFileSync(house.endingsLog, '')
       await house.start()
       expect((await refresh(house.app(), tokens.refresh_token)).status).toBe(200)
       const { status, out } = await house.run('recover', '--log', file('other-node.jsonl'))
