@@ -101,6 +101,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   const { settings, log, now = Date.now, wrapDialect, openSigner } = options
   const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
+  const sealer = createSealer(settings.sealingKeys)
 
   const shortLivedOn =
     (store: Database) =>
@@ -108,8 +109,15 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database: store, issuer, now })
   const recover = async (store: Database): Promise<void> => {
     const tokenMillis = settings.tokens.refreshTokenDays * 86_400_000
-    const shortLived = shortLivedOn(store)
-    const recovery = createRecovery({ database: store, audit: settings.audit, tokenMillis, shortLived, log, now })
+    const recovery = createRecovery({
+      database: store,
+      audit: settings.audit,
+      tokenMillis,
+      shortLived: shortLivedOn(store),
+      revokeKey: (audit) => createKeyRotation({ database: store, sealer, audit, now }).revokeAgain,
+      log,
+      now,
+    })
     await recovery.begin(settings.recovery.endingsLog)
     recovery.close()
   }
@@ -129,7 +137,6 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     settings.recovery.endingsLog === null ? undefined : await openEndingsLog(settings.recovery.endingsLog)
   const chains = chainsOf(settings)
   const audit = createAudit({ node: settings.audit.node, chains, now, streamFile: settings.audit.stream, log })
-  const sealer = createSealer(settings.sealingKeys)
   const jobs = createJobs({ database, log, now, holder: `${settings.audit.node}:${process.pid}` })
   const mail = createMail({ database, jobs, from: settings.mail.from, smtpUrl: settings.mail.smtpUrl, now })
   addSweep({ database, jobs, now })

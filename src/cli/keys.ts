@@ -6,8 +6,10 @@
 import { ASIDE, createAudit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import { createLog } from '../log.ts'
+import { keepsEndings } from '../members/recovery.ts'
 import { createKeyRotation, knownAfter, knownBefore, type Turn } from '../oidc/key-rotation.ts'
 import { readKeys } from '../oidc/keys.ts'
+import { type EndingsLog, openEndingsLog } from '../recovery/endings-log.ts'
 import { createSealer, sealingKeyOf } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import { type CommandOptions, environmentsNamed, type Terminal, withDatabase } from './command.ts'
@@ -63,15 +65,23 @@ const sealing = ({ sealingKeys, session }: Settings, sealedBy: Map<string, numbe
   ].join('')
 }
 
-const rotationOf = (database: Database, settings: Settings) => {
+const rotationOf = (database: Database, settings: Settings, endingsLog?: EndingsLog) => {
   const audit = createAudit({
     node: settings.audit.node + ASIDE.cli,
     now: Date.now,
     streamFile: settings.audit.stream,
     log: createLog({ level: 'error' }),
   })
-  const rotation = createKeyRotation({ database, sealer: createSealer(settings.sealingKeys), audit, now: Date.now })
+  const sealer = createSealer(settings.sealingKeys)
+  const rotation = createKeyRotation({ database, sealer, audit, endingsLog, now: Date.now })
   return { rotation, close: audit.close }
+}
+
+/** The log of endings of this node, whose server may be writing to it as well. */
+const openLog = async ({ db }: Database, { audit, recovery: { endingsLog } }: Settings) => {
+  // Never a new one in the place of one that is missed: the server would not miss it any more.
+  await keepsEndings(db, audit.node, endingsLog)
+  return endingsLog === null ? undefined : openEndingsLog(endingsLog)
 }
 
 const names = { cookies: 'the cookies', forms: 'the forms', 'refresh-tokens': 'the refresh tokens' }
@@ -122,8 +132,9 @@ export const revokeKey = async (options: CommandOptions, terminal: Terminal): Pr
     return 1
   }
   return withDatabase(options, terminal, async (database, settings) => {
-    const { rotation, close } = rotationOf(database, settings)
-    const { issuer, algorithm, was, signs } = await rotation.revoke(kid)
+    const endingsLog = await openLog(database, settings)
+    const { rotation, close } = rotationOf(database, settings, endingsLog)
+    const { issuer, algorithm, was, signs } = await rotation.revoke(kid).finally(() => endingsLog?.close())
     close()
     terminal.out.write(
       `${kid}  ${algorithm}  was ${was} at ${issuer}; it is revoked, and no server publishes it in a second from now.\n` +

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import { InputFaults } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { createRecovery } from '../members/recovery.ts'
+import { createKeyRotation } from '../oidc/key-rotation.ts'
+import { createSealer } from '../secrets.ts'
 import { openRedis } from '../storage/redis.ts'
 import { createRedisShortLived } from '../storage/short-lived-redis.ts'
 import { createSqlShortLived } from '../storage/short-lived-sql.ts'
@@ -24,6 +26,8 @@ export const recover = (options: CommandOptions, terminal: Terminal): Promise<nu
       tokenMillis: settings.tokens.refreshTokenDays * 86_400_000,
       shortLived: (issuer) =>
         redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database, issuer, now }),
+      revokeKey: (audit) =>
+        createKeyRotation({ database, sealer: createSealer(settings.sealingKeys), audit, now }).revokeAgain,
       log,
       now,
     })

@@ -8,7 +8,7 @@
  */
 import { existsSync } from 'node:fs'
 import type { Kysely } from 'kysely'
-import { ASIDE, createAudit, writersOf } from '../audit/audit.ts'
+import { ASIDE, type Audit, createAudit, writersOf } from '../audit/audit.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { MARGIN_MS } from '../recovery/endings.ts'
@@ -29,6 +29,8 @@ export interface RecoveryDeps {
   /** How long a refresh token lives unused. */
   tokenMillis: number
   shortLived: (issuer: string) => ShortLived
+  /** Revokes again a key that was revoked at `at`, and writes so in the given trail. */
+  revokeKey: (audit: Audit) => (kid: string, at: number) => Promise<boolean>
   log: Log
   now: () => number
 }
@@ -53,12 +55,10 @@ export function createRecovery(deps: RecoveryDeps) {
 
   /** Replays a log from a time on, in milliseconds, and a little before it. */
   const replayLog = async (file: string, since: number): Promise<Replayed> => {
-    const replayed = await replay(readEndings(file, since - MARGIN_MS), {
-      database,
-      endings,
-      shortLived: deps.shortLived,
-      now,
-    })
+    const { shortLived } = deps
+    const entries = readEndings(file, since - MARGIN_MS)
+    const revokeKey = deps.revokeKey(audit)
+    const replayed = await replay(entries, { database, endings, shortLived, revokeKey, now })
     if (replayed.unreadable > 0)
       log.warn({ file, lines: replayed.unreadable }, 'the log of endings has unreadable lines')
     return replayed

@@ -23,6 +23,8 @@ export interface ReplayDeps {
   database: Database
   endings: Endings
   shortLived: (issuer: string) => ShortLived
+  /** Revokes a signing key that was revoked at `at`; false where it is gone already. */
+  revokeKey: (kid: string, at: number) => Promise<boolean>
   now: () => number
 }
 
@@ -48,7 +50,8 @@ export async function replay(entries: AsyncIterable<Ending | null>, deps: Replay
   return found
 }
 
-async function replayBatch(batch: readonly Ending[], { database, endings, shortLived, now }: ReplayDeps) {
+async function replayBatch(batch: readonly Ending[], deps: ReplayDeps): Promise<number> {
+  const { database, endings, shortLived, now } = deps
   const { db } = database
   const of = <K extends Ending['kind']>(kind: K) => batch.filter((entry): entry is Of<K> => entry.kind === kind)
   const told = ({ issuer, at }: Pick<Ending, 'issuer' | 'at'>) => ({ issuer, requestId: null, replayedFrom: at })
@@ -93,6 +96,8 @@ async function replayBatch(batch: readonly Ending[], { database, endings, shortL
 
   for (const { issuer, jti, expiresAt } of of('access-token'))
     if (expiresAt > now()) await shortLived(issuer).set(REVOKED_TOKENS, jti, true, expiresAt)
+
+  for (const { kid, at } of of('signing-key')) count(await deps.revokeKey(kid, at))
   return ended
 }
 

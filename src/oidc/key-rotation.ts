@@ -57,9 +57,17 @@ export interface KeyRotation {
    */
   turn(issuer: string, order: { rotateDays: number | null; begin: boolean }): Promise<Turn[]>
   /** Unpublishes a key at once; one that signed is replaced in the same transaction. */
-  revoke(
-    kid: string,
-  ): Promise<{ issuer: string; algorithm: Algorithm; was: SigningKeyRow['state']; signs: string | null }>
+  revoke(kid: string): Promise<Revocation>
+  /** The same for a key that was revoked at `at` on a newer store than this one (R46). False: it is gone already. */
+  revokeAgain(kid: string, at: number): Promise<boolean>
+}
+
+interface Revocation {
+  issuer: string
+  algorithm: Algorithm
+  was: SigningKeyRow['state']
+  /** What signs in its place. */
+  signs: string | null
 }
 
 interface KeyPlan {
@@ -199,6 +207,40 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
     return turns
   }
 
+  const revoke = async (kid: string, replayedFrom?: number): Promise<Revocation | undefined> => {
+    const before = await database.db.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
+    if (!before) return undefined
+    const { issuer, algorithm } = before
+    const fresh = await newSigningKey(algorithm)
+    return database.transaction(async (trx) => {
+      const { keys } = await lockKeys(trx, issuer)
+      const was = keys.find((row) => row.kid === kid)?.state
+      if (!was) return undefined
+      await removeKey(trx, kid)
+      const replayed: Record<string, string> =
+        replayedFrom === undefined ? {} : { replayedFrom: new Date(replayedFrom).toISOString() }
+      const details = { kid, algorithm, state: was, reason: 'compromised', ...replayed }
+      await audit.record(trx, { type: 'key.revoked', issuer, actor: 'system', details })
+      if (replayedFrom === undefined) deps.endingsLog?.note(trx, { kind: 'signing-key', at: now(), issuer, kid })
+      const next = keys.find((row) => row.algorithm === algorithm && row.state === 'next' && row.kid !== kid)
+      let signs: string | null = null
+      if (was === 'current') {
+        signs = next?.kid ?? (fresh.kid as string)
+        if (next) {
+          await setState(trx, next.kid, 'current')
+          await audit.record(trx, {
+            type: 'key.rotated',
+            issuer,
+            actor: 'system',
+            details: { algorithm, kid: next.kid, retired: null },
+          })
+        } else await addKey(trx, deps, { issuer, jwk: fresh, state: 'current' })
+      }
+      await tellServers(trx, replayedFrom === undefined ? undefined : now())
+      return { issuer, algorithm, was, signs }
+    })
+  }
+
   return {
     async turn(issuer, { rotateDays, begin }) {
       const rotateMillis = rotateDays === null ? Number.POSITIVE_INFINITY : rotateDays * day
@@ -226,41 +268,12 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
     },
 
     async revoke(kid) {
-      const find = (db: typeof database.db) =>
-        db.selectFrom('signing_keys').selectAll().where('kid', '=', kid).executeTakeFirst()
-      const before = await find(database.db)
-      if (!before) throw new InputFaults([{ path: 'KID', message: 'must be a key that `keys list` names' }])
-      const { issuer, algorithm } = before
-      const fresh = await newSigningKey(algorithm)
-      return database.transaction(async (trx) => {
-        const { keys } = await lockKeys(trx, issuer)
-        const was = keys.find((row) => row.kid === kid)?.state
-        if (!was) throw new InputFaults([{ path: 'KID', message: 'was removed a moment ago' }])
-        await removeKey(trx, kid)
-        await audit.record(trx, {
-          type: 'key.revoked',
-          issuer,
-          actor: 'system',
-          details: { kid, algorithm, state: was, reason: 'compromised' },
-        })
-        const next = keys.find((row) => row.algorithm === algorithm && row.state === 'next' && row.kid !== kid)
-        let signs: string | null = null
-        if (was === 'current') {
-          signs = next?.kid ?? (fresh.kid as string)
-          if (next) {
-            await setState(trx, next.kid, 'current')
-            await audit.record(trx, {
-              type: 'key.rotated',
-              issuer,
-              actor: 'system',
-              details: { algorithm, kid: next.kid, retired: null },
-            })
-          } else await addKey(trx, deps, { issuer, jwk: fresh, state: 'current' })
-        }
-        await tellServers(trx)
-        return { issuer, algorithm, was, signs }
-      })
+      const revoked = await revoke(kid)
+      if (!revoked) throw new InputFaults([{ path: 'KID', message: 'must be a key that `keys list` names' }])
+      return revoked
     },
+
+    revokeAgain: async (kid, at) => (await revoke(kid, at)) !== undefined,
   }
 }
 

@@ -8,6 +8,7 @@
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Kysely, Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
+import type { EndingsLog } from '../recovery/endings-log.ts'
 import { newId, type Place, randomToken, type Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { SealedSecretRow, SigningKeyRow, Tables } from '../storage/tables.ts'
@@ -23,6 +24,8 @@ export interface KeyDeps {
   database: Database
   sealer: Sealer
   audit: Audit
+  /** Left out where no log is kept, and where no key is revoked. */
+  endingsLog?: EndingsLog | undefined
   now: () => number
 }
 
@@ -62,13 +65,16 @@ export const readKeys = async (db: Kysely<Tables>, issuer: string): Promise<KeyR
     .execute(),
 })
 
-/** Tells every server that keys have changed: each asks for this number all the time. */
-export const tellServers = async (trx: Transaction<Tables>): Promise<void> => {
+/**
+ * Tells every server that keys have changed: each asks for this number all the time.
+ * @param version on a store that is older than what servers have read: a number that none of them can have seen
+ */
+export const tellServers = async (trx: Transaction<Tables>, version?: number): Promise<void> => {
   await trx
     .insertInto('key_changes')
-    .values({ id: 'all', version: 1 })
+    .values({ id: 'all', version: version ?? 1 })
     .onConflict((conflict) =>
-      conflict.column('id').doUpdateSet((eb) => ({ version: eb('key_changes.version', '+', 1) })),
+      conflict.column('id').doUpdateSet((eb) => ({ version: version ?? eb('key_changes.version', '+', 1) })),
     )
     .execute()
 }

@@ -19,6 +19,7 @@ const endingSchema = z.discriminatedUnion('kind', [
   z.object({ ...end, kind: z.literal('connection'), connectionId: id }),
   z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
   z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),
+  z.object({ ...common, kind: z.literal('signing-key'), kid: id }),
 ])
 
 /** Something that ended at `at`, in milliseconds. */

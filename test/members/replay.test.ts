@@ -27,6 +27,7 @@ const replayed = (...endings: NewEnding[]) =>
     })(),
     {
       ...{ database: world.database, endings: world.connections, now: world.now },
+      revokeKey: async () => false,
       shortLived: (issuer) => createSqlShortLived({ database: world.database, issuer, now: world.now }),
     },
   )

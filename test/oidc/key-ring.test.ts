@@ -78,6 +78,25 @@ describe('a change of keys', () => {
     }
   })
 
+  it('on a promoted store that lacks it: the keys of that store, also where as many changes were made on either', async () => {
+    const node = await ring()
+    const compromised = signs(node)
+    const tables = ['signing_keys', 'key_changes'] as const
+    const before = await Promise.all(tables.map((table) => world.db.selectFrom(table).selectAll().execute()))
+    await rotation.revoke(compromised)
+    await node.ask()
+    const lost = signs(node)
+    for (const [i, table] of tables.entries()) {
+      await world.db.deleteFrom(table).execute()
+      for (const row of before[i] ?? []) await world.db.insertInto(table).values(row).execute()
+    }
+    expect(await rotation.revokeAgain(compromised, world.now())).toBe(true)
+    await node.ask()
+    expect([compromised, lost]).not.toContain(signs(node))
+    expect(kids(node).sort()).toEqual((await readKeys(world.db, ISSUER)).keys.map(({ kid }) => kid).sort())
+    expect(await rotation.revokeAgain(compromised, world.now())).toBe(false)
+  })
+
   it('reads one row while nothing changes', async () => {
     const node = await ring()
     world.store.fail((step) => step.kind === 'query' && /signing_keys|sealed_secrets/.test(step.sql))
