@@ -87,7 +87,7 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
   return {
     seal(plain, place) {
       const iv = randomBytes(12)
-      const cipher = createCipheriv('aes-256-gcm', derived.get(first.id) as Buffer, iv, { authTagLength: TAG_BYTES })
+      const cipher = createCipheriv('aes-256-gcm', derived.get(first.id) as KeyObject, iv, { authTagLength: TAG_BYTES })
       cipher.setAAD(binding(first.id, place))
       const box = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()])
       return `v1.${first.id}.${iv.toString('base64url')}.${box.toString('base64url')}`
@@ -141,8 +141,8 @@ function mac(key: KeyObject, text: string): string {
   return createHmac('sha256', key).update(text, 'utf8').digest().subarray(0, 16).toString('base64url')
 }
 
-function derive(secret: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, '', 'latchkey seal v1', 32))
+function derive(secret: string): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', 'latchkey seal v1', 32)))
 }
 
 /** JSON keeps the parts apart: `{table: 'a', row: 'b/c'}` and `{table: 'a/b', row: 'c'}` differ. */

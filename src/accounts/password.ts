@@ -14,7 +14,7 @@ import { InputFaults, LatchkeyError, Unavailable } from '../errors.ts'
 export const MAX_PASSWORD_LENGTH = 1024
 
 export interface PasswordOptions {
-  /** Checks that run at once; default: the number of cores, two at most. */
+  /** Checks that run at once; default: two at most, and one core is left for those who wait for tokens. */
   concurrency?: number
   /** Checks that may wait for their turn; beyond that the answer is 503. */
   queue?: number
@@ -47,7 +47,10 @@ const HASH_BYTES = 32
 export function createPasswords(options: PasswordOptions = {}): Passwords {
   const memoryCost = options.memoryKiB ?? 19_456
   const timeCost = options.passes ?? 2
-  const gate = createGate(options.concurrency ?? Math.min(availableParallelism(), 2), options.queue ?? 64)
+  const gate = createGate(
+    options.concurrency ?? Math.max(1, Math.min(availableParallelism() - 1, 2)),
+    options.queue ?? 64,
+  )
   // Random bytes in the place of a digest: no password leads to it, and checking one against it costs the usual work.
   const nobody = `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${phcBytes(SALT_BYTES)}$${phcBytes(HASH_BYTES)}`
 

@@ -2,7 +2,73 @@
 import { sql } from 'kysely'
 import { randomToken, sha256 } from '../secrets.ts'
 import type { Database } from './database.ts'
+import { type Named, prepared } from './prepared.ts'
 import type { Index, ShortLived } from './short-lived.ts'
+import type { ShortLivedRow } from './tables.ts'
+
+type Place = { issuer: string; kind: string; key: string }
+
+const findRecord = prepared((db, value: Named<Place & { now: number }>) =>
+  db
+    .selectFrom('short_lived')
+    .select(['value', 'used_at'])
+    .where('issuer', '=', value('issuer'))
+    .where('kind', '=', value('kind'))
+    .where('key', '=', value('key'))
+    .where('expires_at', '>', value('now')),
+)
+
+const writeRecord = prepared((db, value: Named<Omit<ShortLivedRow, 'used_at' | 'used_by'>>) => {
+  const row = {
+    issuer: value('issuer'),
+    kind: value('kind'),
+    key: value('key'),
+    value: value('value'),
+    expires_at: value('expires_at'),
+    used_at: null,
+    used_by: null,
+    uid: value('uid'),
+    grant_id: value('grant_id'),
+    member_id: value('member_id'),
+  }
+  return db
+    .insertInto('short_lived')
+    .values(row)
+    .onConflict((conflict) => conflict.columns(['issuer', 'kind', 'key']).doUpdateSet(row))
+})
+
+const deleteRecord = prepared((db, value: Named<Place>) =>
+  db
+    .deleteFrom('short_lived')
+    .where('issuer', '=', value('issuer'))
+    .where('kind', '=', value('kind'))
+    .where('key', '=', value('key')),
+)
+
+const useRecord = prepared((db, value: Named<Place & { now: number; by: string }>) =>
+  db
+    .updateTable('short_lived')
+    .set({ used_at: value('now'), used_by: value('by') })
+    .where('issuer', '=', value('issuer'))
+    .where('kind', '=', value('kind'))
+    .where('key', '=', value('key'))
+    .where('expires_at', '>', value('now'))
+    .where('used_at', 'is', null)
+    .where((eb) => eb.or([eb('used_by', 'is', null), eb('used_by', '!=', value('by'))]))
+    .returning('key'),
+)
+
+const findByIndex = prepared((db, value: Named<{ issuer: string; kind: string; uid: string; now: number }>) =>
+  db
+    .selectFrom('short_lived')
+    .select(['key', 'value'])
+    .where('issuer', '=', value('issuer'))
+    .where('kind', '=', value('kind'))
+    .where('expires_at', '>', value('now'))
+    .where('uid', '=', value('uid'))
+    .orderBy('expires_at', 'desc')
+    .limit(1),
+)
 
 /** One per issuer. `issuer` is its id, `{plan}/{environment}`. */
 export function createSqlShortLived(options: { database: Database; issuer: string; now: () => number }): ShortLived {
@@ -22,46 +88,27 @@ export function createSqlShortLived(options: { database: Database; issuer: strin
     member_id: index.member === undefined ? null : storedKey(index.member),
   })
 
-  const living = (kind: string) =>
-    db.selectFrom('short_lived').where('issuer', '=', issuer).where('kind', '=', kind).where('expires_at', '>', now())
+  const place = (kind: string, key: string): Place => ({ issuer, kind, key: storedKey(key) })
 
   return {
     async get<T>(kind: string, key: string) {
-      const found = await living(kind).where('key', '=', storedKey(key)).select(['value', 'used_at']).executeTakeFirst()
+      const [found] = await findRecord(db, { ...place(kind, key), now: now() })
       return found && { value: contents<T>(found.value).value, usedAt: found.used_at }
     },
 
     async set(kind, key, value, expiresAt, index) {
-      const fresh = row(kind, key, value, expiresAt, index)
-      await db
-        .insertInto('short_lived')
-        .values(fresh)
-        .onConflict((conflict) => conflict.columns(['issuer', 'kind', 'key']).doUpdateSet(fresh))
-        .execute()
+      await writeRecord(db, row(kind, key, value, expiresAt, index))
     },
 
     async delete(kind, key) {
-      await db
-        .deleteFrom('short_lived')
-        .where('issuer', '=', issuer)
-        .where('kind', '=', kind)
-        .where('key', '=', storedKey(key))
-        .execute()
+      await deleteRecord(db, place(kind, key))
     },
 
     async use(kind, key, by = randomToken(12)) {
-      const { numUpdatedRows } = await db
-        .updateTable('short_lived')
-        .set({ used_at: now(), used_by: by })
-        .where('issuer', '=', issuer)
-        .where('kind', '=', kind)
-        .where('key', '=', storedKey(key))
-        .where('expires_at', '>', now())
-        .where('used_at', 'is', null)
-        .where((eb) => eb.or([eb('used_by', 'is', null), eb('used_by', '!=', by)]))
-        .executeTakeFirstOrThrow()
-      if (numUpdatedRows > 0n) return 'first'
-      const left = await living(kind).where('key', '=', storedKey(key)).select('key').executeTakeFirst()
+      const at = { ...place(kind, key), now: now() }
+      const [used] = await useRecord(db, { ...at, by })
+      if (used) return 'first'
+      const [left] = await findRecord(db, at)
       return left ? 'again' : 'missing'
     },
 
@@ -128,11 +175,7 @@ export function createSqlShortLived(options: { database: Database; issuer: strin
     },
 
     async findByUid<T>(kind: string, uid: string) {
-      const found = await living(kind)
-        .where('uid', '=', storedKey(uid))
-        .select(['key', 'value'])
-        .orderBy('expires_at', 'desc')
-        .executeTakeFirst()
+      const [found] = await findByIndex(db, { issuer, kind, uid: storedKey(uid), now: now() })
       return found && { key: found.key, ...contents<T>(found.value) }
     },
 

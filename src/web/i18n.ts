@@ -120,6 +120,20 @@ function createTranslator(language: string, catalogues: Map<string, Map<string, 
   const plural = new Intl.PluralRules(language)
   const lists = new Intl.ListFormat(language, { type: 'conjunction' })
   const numbers = new Intl.NumberFormat(language)
+  // Making one costs a hundred times what using it does.
+  const dates = new Map<string, Intl.DateTimeFormat>()
+  const dateFormat = (time: boolean, timeZone: string): Intl.DateTimeFormat => {
+    const name = `${time} ${timeZone}`
+    const known = dates.get(name)
+    if (known) return known
+    const format = new Intl.DateTimeFormat(language, {
+      dateStyle: 'long',
+      ...(time ? { timeStyle: 'short' } : {}),
+      timeZone,
+    })
+    dates.set(name, format)
+    return format
+  }
   const look = (key: string) => words?.get(key) ?? reserve?.get(key)
 
   return {
@@ -137,14 +151,7 @@ function createTranslator(language: string, catalogues: Map<string, Map<string, 
         return typeof value === 'number' ? numbers.format(value) : value
       })
     },
-    date(value, { time = false, timeZone = 'UTC' } = {}) {
-      const format = new Intl.DateTimeFormat(language, {
-        dateStyle: 'long',
-        ...(time ? { timeStyle: 'short' } : {}),
-        timeZone,
-      })
-      return format.format(new Date(value))
-    },
+    date: (value, { time = false, timeZone = 'UTC' } = {}) => dateFormat(time, timeZone).format(new Date(value)),
     number: (value) => numbers.format(value),
     list: (items) => lists.format(items),
   }
