@@ -15,6 +15,9 @@ import type { AdapterPayload } from './engine.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
 import type { TokenName } from './rotation.ts'
 
+/** Longer than a code lives (a minute), by as much as clocks may differ. */
+const CODE_MILLIS = 600_000
+
 /** What is known of the family of a token that has no row; its grant is live. */
 export interface Family {
   grantCreatedAt: number
@@ -43,10 +46,10 @@ export function worthOf(
 ): Worth {
   const isOpen = ({ endsAt }: RecoveryWindow) => now < endsAt
   if (newest === null) {
-    // Where a token could have ended unused before the copy was made, a missing row says that it has.
+    // Where the copy knows a grant and no token, its code was not yet redeemed; of any other family all have expired.
     const window = windows
       .filter(isOpen)
-      .find(({ since, openedAt, endsAt }) => grantCreatedAt < openedAt && grantCreatedAt + (endsAt - openedAt) > since)
+      .find(({ since, openedAt }) => grantCreatedAt < openedAt && grantCreatedAt > since - CODE_MILLIS)
     return window ? { is: 'adopted', window } : { is: 'expired' }
   }
   if (generation < newest.generation) return { is: 'spent' }

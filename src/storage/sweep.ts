@@ -74,15 +74,45 @@ export async function sweep(options: {
               .$asTuple('issuer', 'kind', 'key'),
           ),
         ),
+    // What is older in a family is spent, however long it was made to live: left over, it would be the newest.
     () =>
       db.deleteFrom('refresh_tokens').where('token_hash', 'in', (eb) =>
         eb
-          .selectFrom('refresh_tokens')
+          .selectFrom('refresh_tokens as expired')
+          .innerJoin('refresh_tokens as older', (join) =>
+            join
+              .onRef('older.grant_id', '=', 'expired.grant_id')
+              .onRef('older.issuer', '=', 'expired.issuer')
+              .onRef('older.generation', '<', 'expired.generation'),
+          )
+          .select('older.token_hash')
+          .where('expired.expires_at', '<=', now())
+          .where('older.created_at', '>=', kept ?? 0)
+          .limit(batch)
+          .forUpdate('older')
+          .skipLocked(),
+      ),
+    () =>
+      db.deleteFrom('refresh_tokens').where('token_hash', 'in', (eb) =>
+        eb
+          .selectFrom('refresh_tokens as expired')
           .select('token_hash')
           .where('expires_at', '<=', now())
           .where('created_at', '>=', kept ?? 0)
+          .where((where) =>
+            where.not(
+              where.exists(
+                where
+                  .selectFrom('refresh_tokens as older')
+                  .select('older.token_hash')
+                  .whereRef('older.grant_id', '=', 'expired.grant_id')
+                  .whereRef('older.issuer', '=', 'expired.issuer')
+                  .whereRef('older.generation', '<', 'expired.generation'),
+              ),
+            ),
+          )
           .limit(batch)
-          .forUpdate()
+          .forUpdate('expired')
           .skipLocked(),
       ),
     () =>

@@ -42,10 +42,14 @@ describe('in a recovery window', () => {
     expect(worth(1, { grantCreatedAt: restored + 1, newest: null })).toBe('expired')
   })
 
-  it('a family of which the copy has no token got its first one later, unless one can have lain unused until it ended', () => {
-    expect(worth(0, { grantCreatedAt: since - 1000, newest: null })).toBe('adopted')
-    expect(worth(0, { grantCreatedAt: since - LIFE + DAY, newest: null })).toBe('adopted')
-    expect(worth(0, { grantCreatedAt: since - LIFE - DAY, newest: null })).toBe('expired')
+  it('a family of which the copy has no token got its first one after it if its code was still to be redeemed', () => {
+    const made = (grantCreatedAt: number) =>
+      [0, 3].map((generation) => worth(generation, { grantCreatedAt, newest: null }))
+    expect(made(since + 1000)).toEqual(['adopted', 'adopted'])
+    expect(made(since - 60_000)).toEqual(['adopted', 'adopted'])
+    // Otherwise its tokens were swept away: whoever still has one has one that is spent or has expired.
+    expect(made(since - 3_600_000)).toEqual(['expired', 'expired'])
+    expect(made(since - LIFE + DAY)).toEqual(['expired', 'expired'])
   })
 
   it('closes when no token of before lives any more', () => {

@@ -40,7 +40,11 @@ describe('the sweep', () => {
         sent_at,
       })
       .execute()
-  const refreshToken = (token_hash: string, expires_at: number) =>
+  const refreshToken = (
+    token_hash: string,
+    expires_at: number,
+    more: { grant_id?: string; generation?: number } = {},
+  ) =>
     database.db
       .insertInto('refresh_tokens')
       .values({
@@ -54,6 +58,7 @@ describe('the sweep', () => {
         used_at: null,
         uses: 0,
         killed_at: null,
+        ...more,
       })
       .execute()
 
@@ -81,6 +86,28 @@ describe('the sweep', () => {
       'new',
     ])
     expect(await sweep({ database, now })).toBe(0)
+  })
+
+  it('takes spent refresh tokens with a newer one that has expired, also where they were made to live longer', async () => {
+    // The life of tokens was shortened: what came before the last one of this family ends later.
+    await refreshToken('spent', START + 300 * DAY, { grant_id: 'short', generation: 3 })
+    await refreshToken('also spent', START + 301 * DAY, { grant_id: 'short', generation: 4 })
+    await refreshToken('last', START, { grant_id: 'short', generation: 5 })
+    await refreshToken('older of another', START + 300 * DAY, { grant_id: 'other', generation: 3 })
+    await sweep({ database, now, batch: 1 })
+    const left = await database.db.selectFrom('refresh_tokens').select('token_hash').execute()
+    expect(left).toEqual([{ token_hash: 'older of another' }])
+  })
+
+  it('keeps a token that has expired for as long as what is older in its family must be kept (R46)', async () => {
+    await refreshToken('of before', START + 300 * DAY, { generation: 4 })
+    const life = { id: 'life', store: null, since: 0, opened_at: 1, ends_at: START + DAY }
+    await database.db.insertInto('lives').values(life).execute()
+    await refreshToken('since', START, { generation: 5 })
+    await database.db.updateTable('refresh_tokens').set({ created_at: 2 }).where('token_hash', '=', 'since').execute()
+    expect(await sweep({ database, now })).toBe(0)
+    time = START + DAY
+    expect(await sweep({ database, now })).toBe(2)
   })
 
   it('goes on until all is gone, in batches between which others get their turn', async () => {
