@@ -7,7 +7,7 @@ import { ASIDE, createAudit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import { createLog } from '../log.ts'
 import { keepsEndings } from '../members/recovery.ts'
-import { createKeyRotation, knownAfter, knownBefore, type Turn } from '../oidc/key-rotation.ts'
+import { createKeyRotation, knownAfter, knownBefore, secretKnownBefore, type Turn } from '../oidc/key-rotation.ts'
 import { readKeys } from '../oidc/keys.ts'
 import { type EndingsLog, openEndingsLog } from '../recovery/endings-log.ts'
 import { createSealer, sealingKeyOf } from '../secrets.ts'
@@ -115,8 +115,9 @@ export const rotateKeys = (options: CommandOptions, terminal: Terminal): Promise
     close()
     if (waits)
       terminal.out.write(
-        `What waits is known for ${knownBefore / 3_600_000} hours before it is used, so that no copy of the keys lacks it. A server that ` +
-          'runs does the rest by\nitself, within ten minutes of that time; nothing else is to be done, and apps and members notice nothing.\n',
+        `What waits is known for ${knownBefore / 3_600_000} hours before it is used, so that no copy of the keys lacks it; the secret of the\n` +
+          `refresh tokens for ${secretKnownBefore['refresh-tokens'] / 86_400_000} days, so that no copy of the store does. A server that runs does the rest by itself, within\n` +
+          'ten minutes of that time; nothing else is to be done, and apps and members notice nothing.\n',
       )
     return 0
   })

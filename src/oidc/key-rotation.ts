@@ -32,6 +32,8 @@ const day = 86_400_000
 export const knownBefore = day
 /** How long it is known after it was used. */
 export const knownAfter = day
+/** How long a secret is: that of refresh tokens until every copy of the store from which one may go back has it (R46). */
+export const secretKnownBefore: Record<Purpose, number> = { cookies: day, forms: day, 'refresh-tokens': 30 * day }
 /** Cookies are in browsers until the absolute end of a session (24 h at most), forms until their authorization ends (1 h). */
 const secretsAfter = 2 * day
 /** Somebody who changes keys waits so long at most for the server to take its turn. */
@@ -160,12 +162,15 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
     since: number,
   ): Promise<boolean> => {
     if (purpose !== 'refresh-tokens') return since + secretsAfter <= now()
+    // A server may not have heard at once, or its clock be ahead: for a while tokens are made with either.
+    const made = since + day
+    if (now() < made) return false
     // A refresh token may be as old as its grant, and is told why it is refused until the grant would have ended.
     const grant = await trx
       .selectFrom('grants')
       .select('id')
       .where('issuer', '=', issuer)
-      .where('created_at', '<=', since)
+      .where('created_at', '<=', made)
       .where('expires_at', '>', now())
       .limit(1)
       .executeTakeFirst()
@@ -180,6 +185,7 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
   ): Promise<Turn[]> => {
     const makers = rows.filter((row) => row.purpose === purpose)
     const next = rows.find((row) => row.purpose === nextOf(purpose))
+    const known = secretKnownBefore[purpose]
     const turns: Turn[] = []
     for (const [i, { id }] of makers.entries()) {
       const successor = makers[i - 1]
@@ -188,8 +194,8 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
       await audit.record(trx, { type: 'secret.removed', issuer, actor: 'system', details: { id, purpose } })
       turns.push({ subject: purpose, id, step: 'removed', at: now() })
     }
-    const aged = makers[0] !== undefined && makers[0].created_at + rotateMillis - knownBefore <= now()
-    if (next && next.created_at + knownBefore <= now()) {
+    const aged = makers[0] !== undefined && makers[0].created_at + rotateMillis - known <= now()
+    if (next && next.created_at + known <= now()) {
       await trx
         .updateTable('sealed_secrets')
         .set({ purpose, created_at: now() })
@@ -199,10 +205,10 @@ export const createKeyRotation = (deps: KeyDeps): KeyRotation => {
       await audit.record(trx, { type: 'secret.rotated', issuer, actor: 'system', details: { id: next.id, purpose } })
       turns.push({ subject: purpose, id: next.id, step: 'in-force', at: now() })
     } else if (next) {
-      turns.push({ subject: purpose, id: next.id, step: 'waiting', at: next.created_at + knownBefore })
+      turns.push({ subject: purpose, id: next.id, step: 'waiting', at: next.created_at + known })
     } else if (begin || aged) {
       await addSecret(trx, deps, { issuer, purpose: nextOf(purpose) })
-      turns.push({ subject: purpose, id: null, step: 'made', at: now() + knownBefore })
+      turns.push({ subject: purpose, id: null, step: 'made', at: now() + known })
     }
     return turns
   }

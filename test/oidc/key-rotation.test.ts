@@ -85,7 +85,8 @@ describe('signing keys', () => {
   it('are replaced when they are as old as the configuration says', async () => {
     const first = await kidOf('current')
     days(88.9)
-    expect(await nodes[0].turn(ISSUER, byAge)).toEqual([])
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await states()).toEqual(['current'])
     days(0.1)
     await nodes[0].turn(ISSUER, byAge)
     expect(await states()).toEqual(['current', 'next'])
@@ -194,19 +195,24 @@ describe('a compromised key', () => {
 })
 
 describe('secrets of cookies, forms and refresh tokens', () => {
-  it.each(['cookies', 'forms', 'refresh-tokens'])(
-    'of %s: known to all servers for a day before it makes any',
-    async (p) => {
-      const [first] = await secrets(p)
-      await nodes[0].turn(ISSUER, begin)
-      const [next] = await secrets(`next ${p}`)
-      expect(await secrets(p)).toEqual([first])
-      days(1)
-      await nodes[0].turn(ISSUER, byAge)
-      expect(await secrets(p)).toEqual([next, first])
-      expect(await secrets(`next ${p}`)).toEqual([])
-    },
-  )
+  it.each([
+    ['cookies', 1],
+    ['forms', 1],
+    // As long as copies of the store are kept: one that lacks it would make every newer token a stranger (R46).
+    ['refresh-tokens', 30],
+  ])('of %s: known to all servers for %i days before it makes any', async (p, known) => {
+    const [first] = await secrets(p)
+    await nodes[0].turn(ISSUER, begin)
+    const [next] = await secrets(`next ${p}`)
+    days(known - 0.1)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets(p)).toContain(first)
+    expect(await secrets(`next ${p}`)).toEqual([next])
+    days(0.1)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets(p)).toEqual([next, first])
+    expect(await secrets(`next ${p}`)).toEqual([])
+  })
 
   it.each(['cookies', 'forms'])('of %s: checks until the longest sign-in that it signed is over', async (p) => {
     await nodes[0].turn(ISSUER, begin)
@@ -221,15 +227,60 @@ describe('secrets of cookies, forms and refresh tokens', () => {
     expect(await secrets(p)).toHaveLength(1)
   })
 
+  it('of refresh tokens: is made so early that the next one is in force when the old one has its age', async () => {
+    const [first] = await secrets('refresh-tokens')
+    days(59.9)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets('next refresh-tokens')).toEqual([])
+    days(0.1)
+    await nodes[0].turn(ISSUER, byAge)
+    const [next] = await secrets('next refresh-tokens')
+    days(30)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets('refresh-tokens')).toEqual([next, first])
+  })
+
+  it('of refresh tokens: checks what was shared at a server that had not heard yet of the new one', async () => {
+    const [old = ''] = await secrets('refresh-tokens')
+    await nodes[0].turn(ISSUER, begin)
+    days(30)
+    await nodes[0].turn(ISSUER, byAge)
+    world.clock.now += 300
+    const { id } = await world.member('maria')
+    const grant = await world.grant(id, { expires_at: world.clock.now + 300 * DAY })
+    for (const later of [600_000, DAY]) {
+      world.clock.now += later
+      await nodes[0].turn(ISSUER, byAge)
+      expect(await secrets('refresh-tokens')).toContain(old)
+    }
+    await world.db.updateTable('grants').set({ expires_at: world.clock.now }).where('id', '=', grant).execute()
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets('refresh-tokens')).not.toContain(old)
+  })
+
+  it('of refresh tokens: checks for a day at least, also where nothing was shared before', async () => {
+    const [old = ''] = await secrets('refresh-tokens')
+    await nodes[0].turn(ISSUER, begin)
+    days(30)
+    await nodes[0].turn(ISSUER, byAge)
+    days(0.9)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets('refresh-tokens')).toContain(old)
+    days(0.1)
+    await nodes[0].turn(ISSUER, byAge)
+    expect(await secrets('refresh-tokens')).not.toContain(old)
+  })
+
   it('of refresh tokens: checks as long as a grant of its time may live, ended or not (R8, R9)', async () => {
     const { id } = await world.member('maria')
     await nodes[0].turn(ISSUER, begin)
     const old = await world.grant(id, { expires_at: world.clock.now + 300 * DAY, ended_at: world.clock.now })
-    days(1)
+    days(30)
     await nodes[0].turn(ISSUER, byAge)
+    days(1)
     world.clock.now += 1
     await world.grant(id, { expires_at: world.clock.now + 900 * DAY })
-    days(298)
+    days(268)
     await nodes[0].turn(ISSUER, { rotateDays: null, begin: false })
     expect(await secrets('refresh-tokens')).toHaveLength(2)
     await world.db.updateTable('grants').set({ expires_at: world.clock.now }).where('id', '=', old).execute()
