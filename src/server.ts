@@ -134,7 +134,9 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     throw error
   })
   const endingsLog =
-    settings.recovery.endingsLog === null ? undefined : await openEndingsLog(settings.recovery.endingsLog)
+    settings.recovery.endingsLog === null
+      ? undefined
+      : await openEndingsLog(settings.recovery.endingsLog, { alone: true })
   const chains = chainsOf(settings)
   const audit = createAudit({ node: settings.audit.node, chains, now, streamFile: settings.audit.stream, log })
   const jobs = createJobs({ database, log, now, holder: `${settings.audit.node}:${process.pid}` })

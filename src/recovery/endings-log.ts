@@ -6,14 +6,16 @@
  * (members/replay.ts). An entry whose commit failed stays: the ending was asked for and answered 503, and a later replay
  * may carry it out. An ending that cannot be written here is not committed there.
  */
-import { mkdirSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { existsSync, mkdirSync } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Transaction } from 'kysely'
-import { Unavailable } from '../errors.ts'
+import { LatchkeyError, Unavailable } from '../errors.ts'
+import { holdFile, type ServerLock } from '../storage/server-lock.ts'
 import type { Tables } from '../storage/tables.ts'
 import { lastBeforeCommit } from '../storage/transaction-hooks.ts'
 import { lineOf, type NewEnding } from './endings.ts'
+import { lastOrder } from './endings-reader.ts'
 
 export interface EndingsLog {
   /** Written as the last thing before the transaction's commit: whatever fails earlier leaves nothing here. */
@@ -25,18 +27,26 @@ export interface EndingsLog {
   close(): Promise<void>
 }
 
-/** Opens the file, and makes it where there is none. */
-export async function openEndingsLog(file: string): Promise<EndingsLog> {
+/**
+ * Opens the file, and makes it where there is none.
+ * @param options.alone for a server: no other one may write to the file, on whose lines it would rely
+ * @throws LatchkeyError (`endings_log_in_use`) where another one does
+ */
+export async function openEndingsLog(file: string, { alone = false } = {}): Promise<EndingsLog> {
   const unwritable = (cause: unknown) => {
-    const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-    return new Unavailable(`the log of endings ${file} cannot be written (${code}): see recovery.endingsLog`, { cause })
+    const { code, message } = cause as NodeJS.ErrnoException
+    const why = code ?? message
+    return new Unavailable(`the log of endings ${file} cannot be written (${why}): see recovery.endingsLog`, { cause })
   }
   const handle = await openFile(file).catch((cause: unknown) => {
     throw unwritable(cause)
   })
 
+  const lock = alone ? lockLog(file) : undefined
+
   /** Does the file end within a line? The process ended while it wrote, or the disk was full. */
   let torn = await endsWithin(handle)
+  let newest = await lastOrder(handle)
   let failed = false
   let waiting: { text: string; done: PromiseWithResolvers<void> }[] = []
   let writing: Promise<void> | undefined
@@ -47,13 +57,15 @@ export async function openEndingsLog(file: string): Promise<EndingsLog> {
       const batch = waiting
       waiting = []
       try {
-        await handle.appendFile((torn ? '\n' : '') + batch.map(({ text }) => text).join(''))
+        const start = torn ? '\n' : ''
+        torn = true
+        await handle.appendFile(start + batch.map(({ text }) => text).join(''))
         await handle.datasync()
         torn = false
+        await refuseOther(file, handle)
         failed = false
         for (const { done } of batch) done.resolve()
       } catch (cause) {
-        torn = true
         failed = true
         for (const { done } of batch) done.reject(unwritable(cause))
       }
@@ -69,7 +81,11 @@ export async function openEndingsLog(file: string): Promise<EndingsLog> {
   }
 
   const ofTransaction = new WeakMap<Transaction<Tables>, NewEnding[]>()
-  const append = (...endings: NewEnding[]) => writeText(endings.map(lineOf).join(''))
+  const inOrder = (ending: NewEnding): NewEnding => {
+    newest = Math.max(newest, ending.at)
+    return ending.at < newest ? { ...ending, order: newest } : ending
+  }
+  const append = (...endings: NewEnding[]) => writeText(endings.map((ending) => lineOf(inOrder(ending))).join(''))
 
   return {
     append,
@@ -83,19 +99,45 @@ export async function openEndingsLog(file: string): Promise<EndingsLog> {
     },
 
     async check() {
-      if (failed) await writeText('')
+      if (failed) return writeText('')
+      await refuseOther(file, handle).catch((cause: unknown) => {
+        throw unwritable(cause)
+      })
     },
 
     async close() {
       await writing
       await handle.close()
+      lock?.release()
     },
   }
 }
 
+const lockLog = (file: string): ServerLock =>
+  holdFile(`${file}.lock`, (cause) => {
+    const message =
+      `Another Latchkey server writes to ${file} (it holds ${file}.lock). Each has a log of endings of its own: ` +
+      'use {node} in recovery.endingsLog, and another audit.node for each.'
+    return new LatchkeyError('endings_log_in_use', 500, { message, cause })
+  })
+
 async function openFile(file: string): Promise<FileHandle> {
+  const isNew = !existsSync(file)
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  return open(file, 'a+', 0o600)
+  const handle = await open(file, 'a+', 0o600)
+  // The name of a new file is on the disk when its folder is.
+  if (isNew) {
+    const folder = await open(dirname(file))
+    await folder.sync().finally(() => folder.close())
+  }
+  return handle
+}
+
+/** What is written to a file by another name, or by none, nobody will replay. */
+async function refuseOther(file: string, handle: FileHandle): Promise<void> {
+  const [named, written] = await Promise.all([stat(file).catch(() => undefined), handle.stat()])
+  if (named?.ino !== written.ino || named.dev !== written.dev)
+    throw new Error('it was renamed, removed or replaced: put it back, or restart')
 }
 
 async function endsWithin(handle: FileHandle): Promise<boolean> {

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { InputFaults } from '../errors.ts'
-import { type Ending, parseLine } from './endings.ts'
+import { type Ending, orderOf, parseLine } from './endings.ts'
 
 /** More than a hundred lines; so near the place we read on from there. */
 const NEAR = 65_536
@@ -34,26 +34,38 @@ export async function* readEndings(file: string, since: number): AsyncGenerator<
   }
 }
 
-/** A place before the first entry at `since` or later: halving, since entries are in the order of time. */
+/** A place before the first entry at `since` or later: halving, since lines are in order (endings.ts). */
 async function placeOf(handle: FileHandle, since: number): Promise<number> {
   let low = 0
   let high = (await handle.stat()).size
   while (high - low > NEAR) {
     const middle = Math.floor((low + high) / 2)
-    const time = await timeAt(handle, middle)
-    if (time === undefined || time >= since) high = middle
+    const order = await orderAt(handle, middle)
+    if (order === undefined || order >= since) high = middle
     else low = middle
   }
   return low
 }
 
-/** When the first entry behind a place was written. */
-async function timeAt(handle: FileHandle, place: number): Promise<number | undefined> {
+/** The order of the first entry behind a place. */
+async function orderAt(handle: FileHandle, place: number): Promise<number | undefined> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(NEAR), 0, NEAR, place)
   const [, ...lines] = buffer.toString('utf8', 0, bytesRead).split('\n')
   for (const line of lines) {
     const ending = parseLine(line)
-    if (ending) return ending.at
+    if (ending) return orderOf(ending)
   }
   return undefined
+}
+
+/** The order of the last entry, for whoever goes on with the file; 0 where there is none. */
+export async function lastOrder(handle: FileHandle): Promise<number> {
+  const { size } = await handle.stat()
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(NEAR), 0, NEAR, Math.max(0, size - NEAR))
+  const lines = buffer.toString('utf8', 0, bytesRead).split('\n')
+  const last = lines
+    .reverse()
+    .map(parseLine)
+    .find((ending) => ending !== null)
+  return last ? orderOf(last) : 0
 }

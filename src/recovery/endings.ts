@@ -11,7 +11,8 @@ export const MARGIN_MS = 3_600_000
 export const REVOKED_TOKENS = 'RevokedAccessToken'
 
 const id = z.string().min(1).max(200)
-const common = { v: z.literal(1), at: z.int().min(0), issuer: id }
+/** `order`: where a clock was set back, the newest `at` of the lines before, so that the file stays in one order. */
+const common = { v: z.literal(1), at: z.int().min(0), order: z.int().min(0).optional(), issuer: id }
 const end = { ...common, reason: id, actor: id }
 
 const endingSchema = z.discriminatedUnion('kind', [
@@ -32,6 +33,9 @@ export type NewEnding = Unversioned<Ending>
 
 /** The line for an ending. */
 export const lineOf = (ending: NewEnding): string => `${JSON.stringify({ v: 1, ...ending })}\n`
+
+/** By what the lines of a file are in order. */
+export const orderOf = ({ at, order = at }: NewEnding): number => order
 
 /** What a line says; null for one that says nothing that we know. */
 export function parseLine(line: string): Ending | null {

@@ -29,18 +29,25 @@ export function lockServer(url: string): ServerLock {
   const file = sqliteFile(url)
   if (file === ':memory:') return { release() {} }
 
-  const lock = openLock(`${realFile(file)}.lock`)
+  return holdFile(`${realFile(file)}.lock`, (cause) => {
+    const message =
+      `Another Latchkey server is using ${file} (it holds ${file}.lock). ` +
+      'Stop it first, or give this one a database of its own with the option database.url.'
+    return new LatchkeyError('server_already_running', 500, { message, cause })
+  })
+}
+
+/**
+ * Holds a file of locks, which is made where there is none.
+ * @param taken what is thrown where another holds it
+ */
+export function holdFile(file: string, taken: (cause: unknown) => LatchkeyError): ServerLock {
+  const lock = openLock(file)
   try {
     lock.exec('begin exclusive')
   } catch (cause) {
     lock.close()
-    if ((cause as { errcode?: unknown }).errcode !== SQLITE_BUSY) throw storeFault(cause)
-    throw new LatchkeyError('server_already_running', 500, {
-      message:
-        `Another Latchkey server is using ${file} (it holds ${file}.lock). ` +
-        'Stop it first, or give this one a database of its own with the option database.url.',
-      cause,
-    })
+    throw (cause as { errcode?: unknown }).errcode === SQLITE_BUSY ? taken(cause) : storeFault(cause)
   }
   held.add(lock)
   return {

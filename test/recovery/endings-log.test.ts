@@ -1,5 +1,14 @@
 /** The log of endings: on the disk before the store commits, and readable whatever happened to its end (R46). */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -68,6 +77,54 @@ describe('the file', () => {
     expect(await times(0)).toHaveLength(20_000)
     expect(await times(7_777_001)).toHaveLength(20_000 - 7_778)
     expect(await times(20_000_000)).toEqual([])
+  })
+
+  it('is read from a time on also where the clock was behind for a while', async () => {
+    const stretch = (from: number) => Array.from({ length: 2000 }, (_, i) => ending(from + i))
+    for (const from of [1_000_000, 5_000, 2_000_000]) {
+      const log = await openEndingsLog(file)
+      await log.append(...stretch(from))
+      await log.close()
+    }
+    expect(await times(1_001_000)).toEqual(
+      [...stretch(1_001_000).slice(0, 1000), ...stretch(2_000_000)].map(({ at }) => at),
+    )
+  })
+
+  it.each(['renamed', 'removed', 'replaced'])(
+    'that was %s is written no more, and the server is not ready',
+    async (how) => {
+      const log = await openEndingsLog(file)
+      await log.append(ending(1))
+      if (how === 'removed') rmSync(file)
+      else renameSync(file, `${file}.1`)
+      if (how === 'replaced') writeFileSync(file, '')
+      const fault = {
+        status: 503,
+        message: expect.stringContaining('renamed, removed or replaced: put it back, or restart'),
+      }
+      await expect(log.check()).rejects.toMatchObject(fault)
+      await expect(log.append(ending(2))).rejects.toMatchObject(fault)
+      if (how !== 'removed') {
+        renameSync(`${file}.1`, file)
+        await log.check()
+        await log.append(ending(3))
+      }
+      await log.close()
+    },
+  )
+
+  it('is for one server; a command beside it may write too', async () => {
+    const server = await openEndingsLog(file, { alone: true })
+    await expect(openEndingsLog(file, { alone: true })).rejects.toMatchObject({
+      code: 'endings_log_in_use',
+      message: expect.stringMatching(/endings\.jsonl .*\{node\} in recovery\.endingsLog/),
+    })
+    const command = await openEndingsLog(file)
+    for (const [at, log] of [server, command, server].entries()) await log.append(ending(at))
+    for (const log of [command, server]) await log.close()
+    await openEndingsLog(file, { alone: true }).then((next) => next.close())
+    expect(await times()).toEqual([0, 1, 2])
   })
 
   it('does not follow what it does not know, and says that it is there', async () => {
