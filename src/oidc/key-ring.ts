@@ -40,6 +40,8 @@ export interface KeyRing {
   close(): Promise<void>
 }
 
+/** The number of a store that was not read yet. */
+const NEVER = -1
 /** Every server knows of a change within a second. */
 const pollMillis = 500
 /** As long as the JWKS may be cached by its own header: a server that hears nothing hands out no older keys than a cache. */
@@ -70,7 +72,7 @@ export const createKeyRing = async (deps: {
   const signers = new Map<string, Signer>()
   const secrets = new Map<string, string>()
   let known = new Map<string, { rows: string; keys: IssuerKeys | Unavailable }>()
-  let version = -1
+  let version = NEVER
   let readAt = Number.NEGATIVE_INFINITY
   let silent = false
   let proof: { at: number; result: Promise<void> } | undefined
@@ -97,16 +99,19 @@ export const createKeyRing = async (deps: {
     }
   }
 
-  const openOrFault = (issuer: string, held: KeyRows): IssuerKeys | Unavailable => {
+  const openOrFault = (issuer: string, held: KeyRows, again: boolean): IssuerKeys | Unavailable => {
     try {
-      return open(issuer, held)
+      const keys = open(issuer, held)
+      if (again) log.info({ issuer }, 'the keys of an issuer can be used again')
+      return keys
     } catch (cause) {
-      log.error({ err: cause, issuer }, 'the keys of an issuer cannot be used')
+      if (!again) log.error({ err: cause, issuer }, 'the keys of an issuer cannot be used')
       return cause instanceof Unavailable ? cause : new Unavailable(`the keys of ${issuer}`, { cause })
     }
   }
 
-  const load = async (): Promise<void> => {
+  /** Answers whether every issuer's keys could be opened. */
+  const load = async (): Promise<boolean> => {
     const read: typeof known = new Map()
     const ids = new Set<string>()
     for (const issuer of issuers) {
@@ -115,22 +120,22 @@ export const createKeyRing = async (deps: {
       for (const { id } of held.secrets) ids.add(id)
       const rows = JSON.stringify([held.keys.map((k) => [k.kid, k.state]), held.secrets.map((s) => [s.id, s.purpose])])
       const before = known.get(issuer)
-      const same = before?.rows === rows && !(before.keys instanceof Unavailable)
-      read.set(issuer, same ? before : { rows, keys: openOrFault(issuer, held) })
+      const faulty = before?.keys instanceof Unavailable
+      const same = before?.rows === rows && !faulty
+      read.set(issuer, same ? before : { rows, keys: openOrFault(issuer, held, faulty) })
     }
     for (const kept of [signers, secrets]) for (const id of kept.keys()) if (!ids.has(id)) kept.delete(id)
     known = read
     proof = undefined
+    return ![...known.values()].some(({ keys }) => keys instanceof Unavailable)
   }
 
   const read = async (): Promise<void> => {
     const row = await database.db.selectFrom('key_changes').select('version').where('id', '=', 'all').executeTakeFirst()
     // Read before the keys: what changes meanwhile is read once more.
     const found = row?.version ?? 0
-    if (found !== version) {
-      await load()
-      version = found
-    }
+    // What could not be opened may be another time: where keys are elsewhere, that is away now and then.
+    if (found !== version) version = (await load()) ? found : NEVER
     readAt = elapsed()
   }
 

@@ -75,11 +75,22 @@ export async function restoreStore(copy: string, store: string, now: () => numbe
   sync(part)
   const kept = `${store}.replaced-${new Date(now()).toISOString().replaceAll(':', '')}`
   const replaced = existsSync(store)
-  // Its log goes with it: beside another file it would spoil that one.
+  if (replaced) await foldLog(store)
+  // Where the log could not be folded in, it goes with the file: beside another one it would spoil that.
   for (const rest of ['-wal', '-shm', '']) if (existsSync(store + rest)) renameSync(store + rest, kept + rest)
   renameSync(part, store)
   sync(dirname(store))
   return replaced ? kept : undefined
+}
+
+/**
+ * Brings everything that was committed into the file itself, so that no moment of the exchange leaves it without its log.
+ * A store that is too damaged for that is kept as it is.
+ */
+async function foldLog(store: string): Promise<void> {
+  await opened(store, async (database) => {
+    database.exec('pragma wal_checkpoint(truncate)')
+  }).catch(() => {})
 }
 
 /** Notes in a copy that it is one, unless it says so already. A store of before the table has nowhere to say it. */

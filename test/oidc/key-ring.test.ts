@@ -179,6 +179,22 @@ describe('whether keys can be used', () => {
     await node.check()
   })
 
+  it('opens a key again that it could not open at first: where keys are elsewhere, that is away now and then', async () => {
+    let well = true
+    const node = await ring(oldSealer, (jwk) => {
+      if (!well) throw new Error('the key service is away')
+      return localSigner(jwk)
+    })
+    well = false
+    const { signs: replacement } = await rotation.revoke(signs(node))
+    await node.ask()
+    expect(() => node.of(ISSUER)).toThrow(expect.objectContaining({ status: 503 }))
+    expect(kids(node, OTHER_ISSUER)).toHaveLength(2)
+    well = true
+    await node.ask()
+    expect(signs(node)).toBe(replacement)
+  })
+
   it('does not start with a key that it cannot open, and says which sealing key is missing', async () => {
     await expect(ring(createSealer([key('another')]))).rejects.toThrow(/sealed by the key old/)
   })

@@ -82,16 +82,35 @@ describe('on SQLite', () => {
       await house.start()
     })
 
-    it('keeps the store that was there, with its log', async () => {
+    it('keeps the store that was there as one file, with what was committed last', async () => {
       await house.stop()
+      // As after a server that was killed: the last commit is in the log beside the file, and nowhere else.
+      const killed = new DatabaseSync(store())
+      killed.exec('pragma journal_mode = wal; create table last_commit (id text)')
+      for (const rest of ['', '-wal']) copyFileSync(store() + rest, file(`killed${rest}`))
+      killed.close()
+      for (const rest of ['', '-wal']) copyFileSync(file(`killed${rest}`), store() + rest)
+      const { status, out } = await house.run('restore', file('copy'))
+      expect(status).toBe(0)
+      const [, kept = ''] = /kept as (.*)/.exec(out) ?? []
+      expect(['-wal', '-shm'].filter((rest) => existsSync(kept + rest) || existsSync(store() + rest))).toEqual([])
+      const old = new DatabaseSync(kept, { readOnly: true })
+      expect(old.prepare('select count(*) as n from last_commit').get()).toEqual({ n: 0 })
+      old.close()
+      await house.start()
+      expect(await house.entries('store.recovered')).toHaveLength(1)
+    })
+
+    it('keeps a damaged store as it is, and leaves no log beside the new one', async () => {
+      await house.stop()
+      writeFileSync(store(), 'x'.repeat(5000))
       writeFileSync(`${store()}-wal`, 'left over')
       const { status, out } = await house.run('restore', file('copy'))
       expect(status).toBe(0)
       const [, kept = ''] = /kept as (.*)/.exec(out) ?? []
-      expect(existsSync(kept) && existsSync(`${kept}-wal`)).toBe(true)
+      expect(statSync(kept).size).toBe(5000)
       expect(existsSync(`${store()}-wal`)).toBe(false)
       await house.start()
-      expect(await house.entries('store.recovered')).toHaveLength(1)
     })
 
     it('opens the window once, however often the server starts', async () => {
