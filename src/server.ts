@@ -20,7 +20,7 @@ import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
 import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
-import { createRecovery } from './members/recovery.ts'
+import { createRecovery } from './members/older-store.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { createKeyRing } from './oidc/key-ring.ts'
@@ -265,7 +265,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     if (leaving) response.setHeader('Connection', 'close')
   })
 
-  // That a log of endings is kept is for the next start: it is missed if it is not there (members/recovery.ts).
+  // That a log of endings is kept is for the next start: it is missed if it is not there (members/older-store.ts).
   const details = { issuers: issuers.length, endingsLog: endingsLog !== undefined }
   const record = (type: 'server.started' | 'server.stopped') =>
     database.transaction((trx) => audit.record(trx, { type, actor: 'system', details }))

@@ -6,7 +6,7 @@
 import { ASIDE, createAudit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import { createLog } from '../log.ts'
-import { keepsEndings } from '../members/recovery.ts'
+import { keepsEndings } from '../members/older-store.ts'
 import { createKeyRotation, knownAfter, knownBefore, secretKnownBefore, type Turn } from '../oidc/key-rotation.ts'
 import { readKeys } from '../oidc/keys.ts'
 import { type EndingsLog, openEndingsLog } from '../recovery/endings-log.ts'

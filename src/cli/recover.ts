@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { InputFaults } from '../errors.ts'
 import { createLog } from '../log.ts'
-import { createRecovery } from '../members/recovery.ts'
+import { createRecovery } from '../members/older-store.ts'
 import { createKeyRotation } from '../oidc/key-rotation.ts'
 import { createSealer } from '../secrets.ts'
 import { openRedis } from '../storage/redis.ts'
