@@ -121,9 +121,11 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     await recovery.begin(settings.recovery.endingsLog)
     recovery.close()
   }
+  let forgetKeys = (): void => {}
   const onOtherStore = async (): Promise<void> => {
     const store = await openDatabase({ ...settings.database, log })
     await recover(store).finally(() => store.close())
+    forgetKeys()
   }
   const database = await openDatabase({ ...settings.database, log, onOtherStore, wrapDialect })
   // Before anything is written: how old the store is, is known by what this node wrote last.
@@ -177,6 +179,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   const { rotateDays } = settings.keys
   addKeyRotation({ rotation: createKeyRotation(keyDeps), jobs, issuers: ids, rotateDays })
   const keyRing = await createKeyRing({ database, sealer, issuers: ids, log, ...(openSigner ? { openSigner } : {}) })
+  forgetKeys = keyRing.forget
   const issuers = environments.map((environment) =>
     createIssuer(environment, {
       settings,

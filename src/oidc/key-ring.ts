@@ -35,6 +35,8 @@ export interface KeyRing {
   mac(issuer: string, purpose: Purpose): Mac
   /** Asks the store now, for whoever must not miss a change of a moment ago. Never fails: `of` says what is known. */
   ask(): Promise<void>
+  /** The store is another one now, in which the same number may stand for other keys: they are read anew. */
+  forget(): void
   /** Rejects with the reason if the keys of an issuer cannot be used. */
   check(): Promise<void>
   close(): Promise<void>
@@ -72,6 +74,7 @@ export const createKeyRing = async (deps: {
   const signers = new Map<string, Signer>()
   const secrets = new Map<string, string>()
   let known = new Map<string, { rows: string; keys: IssuerKeys | Unavailable }>()
+  let stores = 1
   let version = NEVER
   let readAt = Number.NEGATIVE_INFINITY
   let silent = false
@@ -134,8 +137,9 @@ export const createKeyRing = async (deps: {
     const row = await database.db.selectFrom('key_changes').select('version').where('id', '=', 'all').executeTakeFirst()
     // Read before the keys: what changes meanwhile is read once more.
     const found = row?.version ?? 0
+    const store = stores
     // What could not be opened may be another time: where keys are elsewhere, that is away now and then.
-    if (found !== version) version = (await load()) ? found : NEVER
+    if (found !== version) version = (await load()) && store === stores ? found : NEVER
     readAt = elapsed()
   }
 
@@ -203,6 +207,11 @@ export const createKeyRing = async (deps: {
     async ask() {
       // Of a store that is known to be away nobody waits to hear, and of a slow one not for long.
       if (!silent) await Promise.race([readSoon(), setTimeout(longestWaitMillis, undefined, { ref: false })])
+    },
+
+    forget() {
+      stores++
+      version = NEVER
     },
 
     check() {

@@ -68,6 +68,22 @@ describe('a change of keys', () => {
     expect(node.of(OTHER_ISSUER)).toBe(before)
   })
 
+  it('is known also where another store has another change by the same number', async () => {
+    const node = await ring()
+    const kid = signs(node)
+    await world.db.updateTable('signing_keys').set({ state: 'retired' }).where('kid', '=', kid).execute()
+    await ensureKeys(ISSUER, deps)
+    await world.db
+      .updateTable('key_changes')
+      .set({ version: (eb) => eb('version', '-', 1) })
+      .execute()
+    await node.ask()
+    expect(signs(node)).toBe(kid)
+    node.forget()
+    await node.ask()
+    expect(signs(node)).not.toBe(kid)
+  })
+
   it('is known at once to whoever asks', async () => {
     const node = await ring()
     for (let i = 0; i < 5; i++) {
