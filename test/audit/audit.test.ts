@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AuditEvent, createAudit } from '../../src/audit/audit.ts'
 import { verifyChain } from '../../src/audit/chain.ts'
@@ -8,7 +9,7 @@ import { exportAudit, readAudit } from '../../src/audit/export.ts'
 import { createLog } from '../../src/log.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import type { AuditRow } from '../../src/storage/tables.ts'
-import { openBackend } from '../support/backend.ts'
+import { engine, openBackend } from '../support/backend.ts'
 import { failingStore } from '../support/failing-store.ts'
 import { inProcesses, startProcess } from '../support/processes.ts'
 import { type Backend, quiet } from '../support/stores.ts'
@@ -130,6 +131,22 @@ describe('the audit trail (R35)', { timeout: 30_000 }, () => {
     const { entries, breaks, heads } = await verifyChain(await rows())
     expect([entries, breaks]).toEqual([66, []])
     expect(heads.map((head) => head.writer)).toEqual(['node-1', 'node-1/2', 'node-1/3'])
+  })
+
+  it.each([
+    ['member_id', 'audit_member'],
+    ['patient_id', 'audit_patient_id'],
+    ['grant_id', 'audit_grant_id'],
+    ['request_id', 'audit_request'],
+  ])('is searched by %s without reading all of it', async (column, index) => {
+    const plan = await database.transaction(async (trx) => {
+      // An empty table is read whole where that is allowed.
+      if (engine === 'postgres') await sql`set local enable_seqscan = off`.execute(trx)
+      const explain = engine === 'postgres' ? sql`explain` : sql`explain query plan`
+      const search = sql`select * from audit where ${sql.ref(column)} = ${'x'} order by time desc limit 20`
+      return JSON.stringify((await sql`${explain} ${search}`.execute(trx)).rows)
+    })
+    expect(plan).toContain(index)
   })
 
   it('stays one chain per writer under 100 transactions at once', async () => {

@@ -14,6 +14,7 @@ import { up as first } from './0001-first.ts'
 import { up as keyChanges } from './0002-key-changes.needs-0001.ts'
 import { up as recovery } from './0003-recovery.needs-0001.ts'
 import { up as usedBy } from './0004-used-by.needs-0001.ts'
+import { up as auditSearch } from './0005-audit-search.needs-0001.ts'
 import { byteOrder } from './byte-order.ts'
 
 const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise<void>> = {
@@ -21,6 +22,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise
   '0002-key-changes.needs-0001': keyChanges,
   '0003-recovery.needs-0001': recovery,
   '0004-used-by.needs-0001': usedBy,
+  '0005-audit-search.needs-0001': auditSearch,
 }
 
 const newest = Math.max(...Object.keys(MIGRATIONS).map((name) => Number(name.slice(0, 4))))
