@@ -8,13 +8,17 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import argon2 from 'argon2'
-import { InputFaults, LatchkeyError, Unavailable } from '../errors.ts'
+import { InputFaults, Unavailable } from '../errors.ts'
+import { createGate } from './gate.ts'
 
 /** Longer passwords are refused, never cut: a cut password would open with a prefix of itself. */
 export const MAX_PASSWORD_LENGTH = 1024
 
+/** Two at most, and one core is left for those who wait for tokens. */
+export const passwordsAtOnce = Math.max(1, Math.min(availableParallelism() - 1, 2))
+
 export interface PasswordOptions {
-  /** Checks that run at once; default: two at most, and one core is left for those who wait for tokens. */
+  /** Checks that run at once. */
   concurrency?: number
   /** Checks that may wait for their turn; beyond that the answer is 503. */
   queue?: number
@@ -38,8 +42,6 @@ export interface Passwords {
   load(): { running: number; waiting: number }
 }
 
-/** Seconds after which a caller that was turned away may try again: a full queue is worked off in about this time. */
-const BUSY_RETRY_SECONDS = 2
 const SALT_BYTES = 16
 const HASH_BYTES = 32
 
@@ -107,35 +109,4 @@ function costOf(hash: string): { memory: number; passes: number } | undefined {
 
 function phcBytes(count: number): string {
   return randomBytes(count).toString('base64').replace(/=+$/, '')
-}
-
-/** Runs at most `concurrency` pieces of work at once, in the order of arrival, and turns away when `queue` others wait. */
-function createGate(concurrency: number, queue: number) {
-  const waiting: (() => void)[] = []
-  let running = 0
-
-  return {
-    async run<T>(work: () => Promise<T>): Promise<T> {
-      if (running >= concurrency) {
-        if (waiting.length >= queue) {
-          throw new LatchkeyError('busy', 503, {
-            message: 'too many passwords are being checked',
-            retryAfter: BUSY_RETRY_SECONDS,
-          })
-        }
-        // The one that ends hands its place over, so `running` is not counted down and up in between.
-        await new Promise<void>((resolve) => waiting.push(resolve))
-      } else {
-        running += 1
-      }
-      try {
-        return await work()
-      } finally {
-        const next = waiting.shift()
-        if (next) next()
-        else running -= 1
-      }
-    },
-    load: () => ({ running, waiting: waiting.length }),
-  }
 }
