@@ -49,10 +49,7 @@ const HASH_BYTES = 32
 export function createPasswords(options: PasswordOptions = {}): Passwords {
   const memoryCost = options.memoryKiB ?? 19_456
   const timeCost = options.passes ?? 2
-  const gate = createGate(
-    options.concurrency ?? Math.max(1, Math.min(availableParallelism() - 1, 2)),
-    options.queue ?? 64,
-  )
+  const gate = createGate(options.concurrency ?? passwordsAtOnce, options.queue ?? 64)
   // Random bytes in the place of a digest: no password leads to it, and checking one against it costs the usual work.
   const nobody = `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=1$${phcBytes(SALT_BYTES)}$${phcBytes(HASH_BYTES)}`
 
