@@ -149,7 +149,8 @@ describe.skipIf(!initdb || !redisServer)('a server', () => {
     for (let round = 0; round < rounds(1); round++) {
       const held = await obtainTokens(app)
       await load.more(20)
-      const goOn = await hold('select id from grants order by created_at desc limit 1 for update')
+      const { grant_id } = JSON.parse(Buffer.from(held.access_token.split('.')[1] ?? '', 'base64url').toString())
+      const goOn = await hold(`select id from grants where id = '${grant_id}' for update`)
       deployment.balancer.only(0)
       const refreshing = refresh(app, held.refresh_token)
       await waiting('transactionid', 1)

@@ -64,6 +64,8 @@ const stays = (name: string, present: unknown, prepare: () => Promise<Stores & {
         now,
         change: (settings) => {
           settings.database = { ...settings.database, url: backend.url, pool: patient }
+          // Keys come and go with time, whether or not anybody is connected.
+          settings.keys.rotateDays = null
           if (stores.redis) settings.redis = stores.redis.settings
         },
       })
