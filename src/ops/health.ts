@@ -22,7 +22,7 @@ export interface Health {
 }
 
 const PATIENCE_MS = 3000
-const FRESH_MS = 1000
+const FRESH_MS = 250
 
 export const createHealth = (deps: {
   probes: readonly Probe[]
@@ -47,7 +47,7 @@ export const createHealth = (deps: {
     }
   }
 
-  // One answer for all who ask within a second: the address is open to everybody, and asking costs a write.
+  // One answer for all who ask within a quarter of a second: the address is open to everybody, and asking costs a write.
   let asked: { answer: Promise<boolean>; at: number } | undefined
   const ask = (): Promise<boolean> => {
     if (!asked || elapsed() - asked.at >= FRESH_MS)
