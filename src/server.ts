@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type Koa from 'koa'
 import type { Dialect } from 'kysely'
-import { createPasswords } from './accounts/password.ts'
+import { createGate } from './accounts/gate.ts'
+import { createPasswords, passwordsAtOnce } from './accounts/password.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAudit, MOST_CHAINS } from './audit/audit.ts'
@@ -163,6 +164,9 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     shortLived.set(issuer, made)
     return made
   }
+  // Those whose password is checked, one whose records are read or written meanwhile, and as many as can be answered within
+  // five seconds on a small machine.
+  const signingIn = createGate(passwordsAtOnce + 1, 120)
   const signIn = createSignIn({
     database,
     passwords,
@@ -223,6 +227,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         directory,
         connections,
         signIn,
+        signingIn,
         shortLived: shortLivedOf(environment.id),
         database,
         audit,

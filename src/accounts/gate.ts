@@ -4,10 +4,15 @@ import { LatchkeyError } from '../errors.ts'
 /** Seconds after which a caller that was turned away may try again: a full queue is worked off in about this time. */
 const BUSY_RETRY_SECONDS = 2
 
+export interface Gate {
+  run<T>(work: () => Promise<T>): Promise<T>
+  load(): { running: number; waiting: number }
+}
+
 /**
  * Runs at most `concurrency` pieces of work at once, in the order of arrival. Throws `busy` (503) when `queue` others wait.
  */
-export function createGate(concurrency: number, queue: number) {
+export function createGate(concurrency: number, queue: number): Gate {
   const waiting: (() => void)[] = []
   let running = 0
 

@@ -19,7 +19,7 @@ export const words = (max = 200) =>
     .string()
     .min(1)
     .max(max)
-    .meta({ title: `text of at most ${max} characters` })
+    .meta({ title: `text of 1 to ${max} characters` })
 export const baseUrl = ruled(
   (text) => (text.startsWith('/') ? pathFault(text) : baseUrlFault(text)),
   'an https address, or a path below publicUrl that starts with a slash',

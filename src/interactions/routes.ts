@@ -5,18 +5,11 @@
  */
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
-import { createGate } from '../accounts/gate.ts'
-import { passwordsAtOnce } from '../accounts/password.ts'
 import { readForm } from '../web/forms.ts'
 import { showConsent, submitConsent, submitDeny } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
 import { basePath, type InteractionDeps, readAction, receiveVisit, type Visit } from './visit.ts'
-
-/** Those whose password is checked, and one whose records are read or written meanwhile. */
-const signInsAtOnce = passwordsAtOnce + 1
-/** As many as can be answered within five seconds on a small machine. */
-const signInsWaiting = 120
 
 /** The routes of one issuer's pages. */
 export const interactionRoutes = (deps: InteractionDeps): Middleware => {
@@ -40,9 +33,8 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     onVisit((visit) => showSignIn(visit, deps)),
   )
   // Fifty who press at once are taken one after the other from the very beginning, so that apps get their tokens in between.
-  const signingIn = createGate(signInsAtOnce, signInsWaiting)
   const signIn = onVisit((visit) => submitSignIn(visit, deps))
-  router.post('/interaction/:uid/sign-in', (ctx) => signingIn.run(() => signIn(ctx)))
+  router.post('/interaction/:uid/sign-in', (ctx) => deps.signingIn.run(() => signIn(ctx)))
 
   // Also from the consent page: whoever sees there that it is about somebody else can choose again.
   router.get(

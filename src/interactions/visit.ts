@@ -6,6 +6,7 @@
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Context } from 'koa'
+import type { Gate } from '../accounts/gate.ts'
 import type { SignIn } from '../accounts/sign-in.ts'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
@@ -30,6 +31,8 @@ export interface InteractionDeps {
   directory: Directory
   connections: Connections
   signIn: SignIn
+  /** Through which whoever signs in has to go, at whatever issuer. */
+  signingIn: Gate
   shortLived: ShortLived
   database: Database
   audit: Audit

@@ -62,7 +62,10 @@ const shortLivedAdapter = (model: string, { shortLived, sealer, now }: AdapterDe
   }
 }
 
-/** What goes with the step that it was for: interactions, and the id that a session had before. Good again where a fault of ours spoilt the answer (R43). */
+/**
+ * What goes with the step that it was for: interactions, and the id that a session had before. Good again where a fault of
+ * ours spoilt the answer (R43).
+ */
 const steppingAdapter = (model: string, deps: AdapterDeps): Adapter => {
   const records = shortLivedAdapter(model, deps)
   const debts = createDebts<AdapterPayload>((id, payload) =>

@@ -93,9 +93,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     return { ...payload, scope: [...held, ...covered.map((scope) => scope.text)].join(' ') }
   }
 
-  const present = async (trx: Trx, token: string): Promise<Verdict> => {
-    const name = readToken(mac, issuer, token)
-    if (!name) return 'refuse'
+  const present = async (trx: Trx, token: string, name: TokenName): Promise<Verdict> => {
     const { adopting, requestId } = stateOf(Provider.ctx?.req)
     if (adopting?.token === token) {
       if (!(await adoption.adopt(trx, name, adopting))) return 'reuse'
@@ -184,7 +182,10 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
         if (name.generation === 0 && grant.end_reason === 'code_reused') return 'first'
         // It may have ended since the engine looked: nothing more comes out of it.
         if (grant.ended_at !== null) throw refuse((grant.end_reason ?? 'expired') as EndReason, 'the grant has ended')
-        const verdict = presented === undefined ? 'first' : await present(trx, presented)
+        const verdict =
+          presented === undefined
+            ? 'first'
+            : await present(trx, presented, { ...name, generation: name.generation - 1 })
         if (verdict === 'refuse' || verdict === 'reuse') return verdict
         const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
         await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)

@@ -136,7 +136,7 @@ describe('every fault at once', () => {
       'pans: is no option here; did you mean plans?',
       'lgo: is no option here; did you mean log?',
       'log.level: must be one of trace, debug, info, warn, error',
-      'plans.alder.name: must be text of at most 100 characters',
+      'plans.alder.name: must be text of 1 to 100 characters',
     ])
   })
 
