@@ -5,6 +5,7 @@
  * database-rules.ts, redis-rules.ts, safety.ts (what only this machine may run, and warnings).
  */
 import type { Fault } from '../errors.ts'
+import { knownCategories } from '../smart/sensitivity.ts'
 import { addressFaults, optionOf, RESERVED_NAMES } from './addresses.ts'
 import { databaseFaults } from './database-rules.ts'
 import { demonstrationFaults } from './demonstration-rules.ts'
@@ -94,12 +95,53 @@ function planFaults(plan: Plan, known: readonly string[]): Fault[] {
     }
     if (plan.languages.indexOf(language) < index) faults.push({ path: at, message: 'is listed twice' })
   })
+  faults.push(...sharingFaults(plan, path))
   const contrast = contrastWithWhite(plan.brand.color)
   if (contrast < 4.5) {
     const message = `has a contrast of ${contrast.toFixed(1)} with white; 4.5 or more is accepted (WCAG 1.4.3): choose a darker colour`
     faults.push({ path: `${path}.brand.color`, message })
   }
   return faults
+}
+
+function sharingFaults({ sharing, timeZone, sensitiveCategories, languages }: Plan, path: string): Fault[] {
+  const faults: Fault[] = []
+  if (!isTimeZone(timeZone))
+    faults.push({ path: `${path}.timeZone`, message: 'is no time zone; accepted are names such as America/Chicago' })
+  if (!sharing.durations.some((duration) => isThreeMonths(duration))) {
+    const message = 'must have one of 3 months or more, such as P3M: the law lets members share for so long'
+    faults.push({ path: `${path}.sharing.durations`, message })
+  }
+  if (!sharing.durations.includes(sharing.preselected)) {
+    const message = `must be one of sharing.durations: ${sharing.durations.join(', ')}`
+    faults.push({ path: `${path}.sharing.preselected`, message })
+  }
+  for (const category of sensitiveCategories) {
+    const at = `${path}.sensitiveCategories.${category.code}`
+    if (category.labels.length === 0)
+      faults.push({ path: `${at}.labels`, message: 'is required for a category of your own' })
+    for (const field of ['name', 'explanation'] as const)
+      for (const language of languages)
+        if (!Object.hasOwn(knownCategories, category.code) && !category[field][language])
+          faults.push({
+            path: `${at}.${field}.${language}`,
+            message: 'is required: words for every language of the plan',
+          })
+  }
+  return faults
+}
+
+const isThreeMonths = (duration: string): boolean => {
+  const [, count = '0', unit = ''] = /^P(\d+)([DMY])$/.exec(duration) ?? []
+  return Number(count) >= ({ D: 92, M: 3, Y: 1 }[unit] ?? Number.POSITIVE_INFINITY)
+}
+
+const isTimeZone = (name: string): boolean => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }) !== undefined
+  } catch {
+    return false
+  }
 }
 
 /** Contrast of a `#rgb` or `#rrggbb` colour with white, 1 to 21 (WCAG 2.2, "contrast ratio"). */
@@ -141,7 +183,7 @@ function environmentFaults(environment: Environment, publicUrl: string): Fault[]
 /** Claims that are the server's to set. */
 const RESERVED_CLAIMS: readonly string[] = (
   'iss sub aud client_id scope scp jti iat exp nbf azp act cnf auth_time patient patient_id fhirUser grant_id ' +
-  'encounter launch sensitivities __proto__'
+  'encounter launch sensitivities grant_revision __proto__'
 ).split(' ')
 
 function apiFaults(api: Api, environment: Environment, path: string): Fault[] {

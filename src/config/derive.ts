@@ -1,5 +1,6 @@
 /** From a parsed file to settings: secrets read, URLs derived, placeholders filled in. */
 import { hostname } from 'node:os'
+import { knownCategories } from '../smart/sensitivity.ts'
 import type { ApiConfig, DemonstrationConfig, EndpointOption, EnvironmentConfig } from './plan-schema.ts'
 import { nodeOf, type RedisConfig } from './redis-schema.ts'
 import type { Config } from './schema.ts'
@@ -42,7 +43,13 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
     consent: config.consent,
     plans: Object.entries(config.plans).map(([id, plan]) => {
       const { environments, ...rest } = plan
-      const settings: Plan = { id, ...rest, defaultLanguage: plan.languages[0] ?? 'en', environments: [] }
+      const sensitiveCategories = Object.entries(plan.sensitiveCategories).map(([code, category]) => ({
+        ...category,
+        code,
+        labels: category.labels ?? knownCategories[code] ?? [],
+      }))
+      const defaultLanguage = plan.languages[0] ?? 'en'
+      const settings: Plan = { id, ...rest, sensitiveCategories, defaultLanguage, environments: [] }
       settings.environments = Object.entries(environments).map(([name, each]) =>
         deriveEnvironment(settings, name, each, publicUrl),
       )
@@ -116,6 +123,7 @@ function deriveApi(id: string, config: ApiConfig, issuer: string, publicUrl: str
   return {
     ...config,
     id,
+    sensitivity: config.sensitivity ?? (config.sandbox ? 'enforced' : 'stated'),
     baseUrl: baseUrl && absolute(baseUrl, publicUrl),
     aliases: config.aliases.map((alias) => absolute(alias, publicUrl)),
   }

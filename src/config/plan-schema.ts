@@ -69,6 +69,12 @@ const api = z.strictObject({
     .meta({ title: 'an in-order subset of cruds, for instance rs' })
     .default('rs')
     .describe('What patient/ scopes may allow: create, read, update, delete, search, in this order.'),
+  sensitivity: z
+    .enum(['enforced', 'stated', 'refused'])
+    .optional()
+    .describe(
+      'Does the FHIR server hold back sensitive records that a token does not release? enforced: it does; stated: it does not, and consent says so; refused: it does not, and no app may read from it. Default: enforced for a sandbox API, else stated.',
+    ),
   audienceRequired: z
     .boolean()
     .default(true)
@@ -98,6 +104,19 @@ const demonstrationApp = z.strictObject({
     .nullable()
     .default(null)
     .describe('Scopes that the app may ask for; null is every scope that the issuer lists.'),
+  attestation: z
+    .strictObject({
+      state: z.enum(['attested', 'declined']).describe('What the developer said when asked.'),
+      answers: z
+        .record(z.string().min(1).max(100), words(500))
+        .nullable()
+        .default(null)
+        .describe('Answers, by question.'),
+      expiresAt: date.nullable().default(null).describe('The day on which the answers expire.'),
+    })
+    .nullable()
+    .default(null)
+    .describe('What the developer answered to the plan’s questions; null: nothing.'),
 })
 
 const demonstrationMember = z.strictObject({
@@ -170,8 +189,64 @@ const environment = z.strictObject({
     .describe('Synthetic records, written at every start; refused wherever the address is not this machine’s.'),
 })
 
+const duration = z
+  .string()
+  .regex(/^(?:P[1-9]\d{0,3}[DMY]|date)$/)
+  .meta({ title: 'a duration such as P3M or P1Y, or date', examples: ['P3M'] })
+
+/** Text by language. */
+const localized = (max: number) => z.record(z.string().min(2).max(35), words(max)).default({})
+
+const sensitiveCategory = z.strictObject({
+  name: localized(100).describe('Its name, by language; the usual categories have one in the catalogues.'),
+  explanation: localized(500).describe('What it covers, by language; the same.'),
+  labels: z
+    .array(z.strictObject({ system: words(500), code: words(100) }))
+    .min(1)
+    .max(50)
+    .optional()
+    .describe('Security labels (meta.security) of such records; the usual categories have theirs.'),
+  scope: z
+    .string()
+    .regex(/^sensitive\/[a-z][a-z0-9-]{0,39}$/)
+    .meta({ title: 'a scope such as sensitive/substance-use', examples: ['sensitive/substance-use'] })
+    .nullable()
+    .default(null)
+    .describe('A scope that an app must be approved for and ask for; null: offered for every app.'),
+})
+
 export const plan = z.strictObject({
   name: words(100).describe('The plan’s name, as members know it.'),
+  timeZone: words(100).default('UTC').describe('Where days begin and end, such as America/Chicago.'),
+  sharing: section(
+    {
+      durations: z
+        .array(duration)
+        .min(1)
+        .max(10)
+        .default(['P3M', 'P1Y', 'date'])
+        .describe(
+          'For how long members may share, beside once; at least one of 3 months or more. date: until a day of their choice.',
+        ),
+      preselected: duration.default('P1Y').describe('The choice that is made at first; one of durations.'),
+      longestDays: z.int().min(90).max(3650).default(730).describe('The latest day of date, in days from now.'),
+    },
+    'For how long members may share.',
+  ).prefault({}),
+  sensitiveCategories: named(slug, sensitiveCategory, 0)
+    .default({})
+    .describe('Kinds of records that members release one by one, never with the others.'),
+  languageAssistance: z
+    .array(
+      z.strictObject({
+        language: z.string().min(2).max(35).describe('The language of the text.'),
+        text: words(1000).describe('That help in this language is free, and how to get it.'),
+        url: page.nullable().default(null).describe('A page that says more.'),
+      }),
+    )
+    .max(40)
+    .default([])
+    .describe('The notice of language assistance (45 CFR 92.11), at the foot of every page.'),
   languages: z
     .array(z.string())
     .min(1)

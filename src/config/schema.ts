@@ -148,12 +148,6 @@ export const configSchema = z
     ).prefault({}),
     consent: section(
       {
-        offlineDays: z
-          .int()
-          .min(90)
-          .max(3650)
-          .default(365)
-          .describe('How long a connection with offline access lasts; the member sees the date.'),
         onceMinutes: z
           .int()
           .min(1)
@@ -161,7 +155,7 @@ export const configSchema = z
           .default(60)
           .describe('How long a connection without offline access is honoured.'),
       },
-      'How long connections last.',
+      'How long connections last; for how long members may share beyond that is each plan’s own (sharing).',
     ).prefault({}),
     plans: named(slug, plan, 1).describe('The health plans, by id.'),
   })

@@ -57,8 +57,6 @@ export interface Settings {
   }
   tokens: { accessTokenMinutes: number; refreshTokenDays: number; idTokenOnRefresh: boolean }
   consent: {
-    /** How long a connection with offline access lasts, in days (90 or more: R8). */
-    offlineDays: number
     /** How long a connection without offline access is honoured. */
     onceMinutes: number
   }
@@ -83,6 +81,13 @@ export interface Plan {
   languages: string[]
   /** BCP 47; the first of `languages`. */
   defaultLanguage: string
+  /** IANA name: in which a day on the plan's pages begins and ends. */
+  timeZone: string
+  sharing: Sharing
+  /** By code, in the order in which members see them (R25). */
+  sensitiveCategories: SensitiveCategory[]
+  /** The notice that help in other languages is free (45 CFR 92.11), each text in its own language. */
+  languageAssistance: { language: string; text: string; url: string | null }[]
   brand: {
     /** CSS colour of buttons and links; contrast with white is checked at load. */
     color: string
@@ -99,6 +104,29 @@ export interface Plan {
     educationUrl: string | null
   }
   environments: Environment[]
+}
+
+/** How long members of a plan may share. */
+export interface Sharing {
+  /** ISO 8601 durations (`P3M`), and `date` for an end of the member's choice; one is at least 3 months (R8). */
+  durations: string[]
+  /** The one that is chosen at first; one of `durations`. */
+  preselected: string
+  /** The latest end that `date` may have, in days from now. */
+  longestDays: number
+}
+
+/** Records of a kind that members release by a control of its own, or not at all (R25). */
+export interface SensitiveCategory {
+  /** What tokens say in `sensitivities`. */
+  code: string
+  /** By language; a language that is missing is said by the catalogue, which knows the usual categories. */
+  name: Record<string, string>
+  explanation: Record<string, string>
+  /** Security labels by which a FHIR server knows such a record. */
+  labels: { system: string; code: string }[]
+  /** A scope that an app must have been approved for and ask for, or the category is not offered to it; null: to every app. */
+  scope: string | null
 }
 
 /** Plan x environment: one issuer. */
@@ -141,6 +169,11 @@ export interface Api {
   resources: string[]
   /** In-order subset of `cruds` that the API offers. */
   interactions: string
+  /**
+   * Does the FHIR server hold back what has not been released (R25)? `stated`: no, and the consent page says so; `refused`:
+   * no, and so no app may read from it.
+   */
+  sensitivity: 'enforced' | 'stated' | 'refused'
   /** Is an authorization request without `aud` refused (R6)? */
   audienceRequired: boolean
   tokenProfile: TokenProfile
@@ -175,6 +208,16 @@ export interface DemonstrationApp {
   redirectUris: string[]
   /** Null: every scope that the issuer lists. */
   scopes: string[] | null
+  /** What its developer answered to the plan's questions (R18); null: nothing. */
+  attestation: DemonstrationAttestation | null
+}
+
+export interface DemonstrationAttestation {
+  state: 'attested' | 'declined'
+  /** By question; the questionnaire's own rules hold. */
+  answers: Record<string, string> | null
+  /** A day. */
+  expiresAt: string | null
 }
 
 export interface DemonstrationMember {

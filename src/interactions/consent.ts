@@ -2,6 +2,7 @@
 import type { Api } from '../config/settings.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { PatientChoice } from '../members/directory.ts'
+import { endOfDuration } from '../members/durations.ts'
 import { sha256 } from '../secrets.ts'
 import type { ResourceScope } from '../smart/scope.ts'
 import { bundlesOf, categoriesOf } from '../smart/scope-words.ts'
@@ -24,7 +25,6 @@ interface Shown {
 
 const shownKind = 'ConsentShown'
 const hour = 3_600_000
-const day = 24 * hour
 
 /** The text that a page shows, without markup: what the hash of a consent is made of. */
 export const visibleText = (html: string): string => {
@@ -83,7 +83,7 @@ const requirePatient = async (visit: Visit, member: MemberRow, deps: Interaction
 const endings = (choice: PatientChoice, deps: InteractionDeps) => {
   const atMost = choice.endsAt ?? Number.POSITIVE_INFINITY
   return {
-    endsAt: Math.min(deps.now() + deps.consent.offlineDays * day, atMost),
+    endsAt: Math.min(endOfDuration(deps.environment.plan.sharing.preselected, deps.now()), atMost),
     onceUntil: Math.min(deps.now() + deps.consent.onceMinutes * 60_000, atMost),
   }
 }

@@ -40,7 +40,7 @@ export interface InteractionDeps {
   forms: Forms
   log: Log
   now: () => number
-  consent: { offlineDays: number; onceMinutes: number }
+  consent: { onceMinutes: number }
 }
 
 export interface Visit {

@@ -121,6 +121,8 @@ const findContext = prepared((db, value: Named<Asked>) =>
       'g.created_at',
       'g.ended_at',
       'g.end_reason',
+      'g.revision',
+      'g.narrowed_at',
     ])
     .select('m.subject as subject')
     .select((eb) => authority(eb, value).as('authority'))

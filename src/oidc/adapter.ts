@@ -169,6 +169,8 @@ const grantAdapter = ({ issuer, database, connections, refreshTokens, shortLived
         created_at: now(),
         ended_at: null,
         end_reason: null,
+        revision: 0,
+        narrowed_at: null,
       })
       .onConflict((oc) => oc.column('id').doUpdateSet({ payload: text }))
       .execute()

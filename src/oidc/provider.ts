@@ -119,7 +119,7 @@ const settingsOf = (
   ttl: {
     AccessToken: settings.tokens.accessTokenMinutes * seconds.minute,
     AuthorizationCode: seconds.minute,
-    Grant: settings.consent.offlineDays * seconds.day,
+    Grant: environment.plan.sharing.longestDays * seconds.day,
     IdToken: settings.tokens.accessTokenMinutes * seconds.minute,
     Interaction: seconds.hour,
     // Each use starts it anew, up to the end date that the member saw (R8).

@@ -1,12 +1,8 @@
+import { actCode, knownCategories, type SensitiveLabel } from '../smart/sensitivity.ts'
 import type { FhirResource } from './resource.ts'
 
-/** A security label that makes a resource sensitive. */
-export interface SensitiveLabel {
-  system: string
-  code: string
-}
+export type { SensitiveLabel } from '../smart/sensitivity.ts'
 
-const actCode = 'http://terminology.hl7.org/CodeSystem/v3-ActCode'
 const confidentiality = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
 
 /** Older names of the two systems, which converted records still carry (FHIR STU3, and the OIDs of C-CDA). */
@@ -17,12 +13,10 @@ const olderNames = new Map<unknown, string>([
   ['urn:oid:2.16.840.1.113883.5.25', confidentiality],
 ])
 
-const policies = `ETH ETHUD OPIOIDUD SUD PSY PSYTHPN MH BH COGN EMOTDIS SEX STD HIV PREGNANT GDIS SCA SDV DV VIO MST`
-
 /** Restricted and very restricted, and HL7's information sensitivity policies that US health plans meet. */
 export const sensitiveLabels: readonly SensitiveLabel[] = [
   ...['R', 'V'].map((code) => ({ system: confidentiality, code })),
-  ...policies.split(' ').map((code) => ({ system: actCode, code })),
+  ...Object.values(knownCategories).flat(),
 ]
 
 /** True if a resource carries a sensitive label, whether or not a token may read it. */

@@ -127,6 +127,25 @@ export interface ConnectionRow {
   last_used_at: Millis | null
   ended_at: Millis | null
   end_reason: string | null
+  /** The end of which the member was reminded by a letter. */
+  reminded_for: Millis | null
+}
+
+/** What a member changed of a connection on their own pages, beside sharing and ending it. */
+export interface ConnectionChangeRow {
+  id: string
+  issuer: string
+  connection_id: string
+  /** Who changed it. */
+  member_id: string
+  kind: 'narrowed' | 'extended'
+  /** `{v, scope, sensitivities, endsAt}`: what it was after the change. */
+  details: Json
+  /** What the page said, where the member decided on one. */
+  text_hash: string | null
+  language: string | null
+  text_version: string | null
+  changed_at: Millis
 }
 
 /** One authorization: the engine's grant, with the context that its tokens carry. */
@@ -141,7 +160,7 @@ export interface GrantRow {
   patient_id: string | null
   /** Everything that was granted, `openid fhirUser launch/patient offline_access` too. */
   scope: string
-  /** What tokens say: `{v, patient, fhirUser, api}`. */
+  /** What tokens say: `{v, patient, fhirUser, api, sensitivities}`. */
   context: Json | null
   /** The engine's own payload. */
   payload: Json
@@ -150,6 +169,9 @@ export interface GrantRow {
   ended_at: Millis | null
   /** R9's sub-code: `revoked_by_member`, `authority_ended`, `app_suspended`, `token_reused`, `code_reused`, `replaced`, `revoked_by_app`, `expired`. */
   end_reason: string | null
+  /** How often it was narrowed: tokens of an earlier revision say too much. */
+  revision: number
+  narrowed_at: Millis | null
 }
 
 /** What a member was shown and decided (R35): the consent record behind a grant, or a refusal. */
@@ -166,8 +188,34 @@ export interface ConsentRow {
   /** SHA-256 of the text that the page showed. */
   text_hash: string
   language: string
+  /** Which release and words the text was made of. */
+  text_version: string | null
+  /** JSON array of the sensitive categories that were released. */
+  sensitivities: Json | null
+  connection_id: string | null
+  /** What a receipt needs, as it was at that time: names of people, plan, app and developer, the warning that was shown. */
+  record: Json | null
   ends_at: Millis | null
   decided_at: Millis
+}
+
+/** What an app's developer answered to the plan's questions (R18). The newest row that has not expired counts. */
+export interface AttestationRow {
+  id: string
+  plan: string
+  app_id: string
+  state: 'attested' | 'declined'
+  /** Of the questionnaire. */
+  version: number
+  /** Null where they declined. */
+  answers: Json | null
+  /** Who answered. */
+  person: string
+  /** Where it can be looked up: an address or a reference. */
+  evidence: string | null
+  attested_at: Millis
+  expires_at: Millis | null
+  created_at: Millis
 }
 
 /** A refresh token of a family. The family is the grant; siblings share a generation. The token itself is never stored. */
@@ -319,8 +367,10 @@ export interface Tables {
   own_records: OwnRecordRow
   delegations: DelegationRow
   connections: ConnectionRow
+  connection_changes: ConnectionChangeRow
   grants: GrantRow
   consents: ConsentRow
+  attestations: AttestationRow
   refresh_tokens: RefreshTokenRow
   audit: AuditRow
   signing_keys: SigningKeyRow

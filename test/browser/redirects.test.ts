@@ -19,6 +19,7 @@ const native = (clientId: string, redirectUri: string): DemonstrationApp => ({
   privacyPolicyUrl: null,
   redirectUris: [redirectUri],
   scopes: null,
+  attestation: null,
 })
 
 const claimed = 'https://pocket.example.com/callback'

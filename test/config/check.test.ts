@@ -31,7 +31,6 @@ describe('options by themselves', () => {
     ['tokens.accessTokenMinutes', 10.5, /^tokens\.accessTokenMinutes: must be a whole number/],
     ['tokens.refreshTokenDays', 89, /^tokens\.refreshTokenDays: must be a whole number from 90/],
     ['tokens.idTokenOnRefresh', 'yes', /^tokens\.idTokenOnRefresh: must be true or false$/],
-    ['consent.offlineDays', 89, /^consent\.offlineDays: must be a whole number from 90 to 3650$/],
     ['plans', {}, /^plans: must name at least one$/],
     ['plans', undefined, /^plans: is required: a map/],
     ['plans', ['alder'], /^plans: must be a map/],

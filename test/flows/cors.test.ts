@@ -21,6 +21,7 @@ beforeAll(async () => {
         website: null,
         privacyPolicyUrl: null,
         scopes: null,
+        attestation: null,
       }),
   })
 })

@@ -224,7 +224,7 @@ describe('what is not active', () => {
     skew += 11 * 60_000
     expect((await introspect(access_token)).body).toEqual(inactive)
     expect(await active(refresh_token)).toBe(true)
-    skew += server.settings.consent.offlineDays * 86_400_000
+    skew += 366 * 86_400_000
     expect((await introspect(refresh_token)).body).toEqual(inactive)
     const late = await refresh(app(), refresh_token)
     expect(late.body).toMatchObject({ error: 'invalid_grant', error_subcode: 'expired' })

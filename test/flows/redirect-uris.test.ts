@@ -32,6 +32,7 @@ beforeAll(async () => {
           website: null,
           privacyPolicyUrl: null,
           scopes: null,
+          attestation: null,
         })
     },
   })

@@ -127,6 +127,8 @@ export async function createWorld(given?: string) {
         expires_at: clock.now + DAY,
         ended_at: null,
         end_reason: null,
+        revision: 0,
+        narrowed_at: null,
         ...more,
       }
       await db.insertInto('grants').values(row).execute()

@@ -144,6 +144,8 @@ describe('the sweep', () => {
       created_at: 0,
       ended_at: null,
       end_reason: null,
+      revision: 0,
+      narrowed_at: null,
     }
     const member = {
       id: 'm',
