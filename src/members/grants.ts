@@ -20,7 +20,7 @@ export type EndReason =
 /** `undecided`: the engine made it and the member has not answered; no token may be issued. */
 export type GrantStanding = 'live' | { ended: EndReason | 'undecided' | 'not_found' }
 
-/** What a grant's tokens say. It was fixed when the member decided: a token never changes its patient (R33). */
+/** What a grant's tokens say. Since the member decided it can only become less, and a token never changes its patient (R33). */
 export interface GrantContext {
   row: GrantRow
   patientFhirId: string
@@ -29,6 +29,10 @@ export interface GrantContext {
   memberSubject: string
   /** The id of the API that the tokens open. */
   api: string
+  /** The sensitive categories that were released, by code (R25). */
+  sensitivities: string[]
+  /** How often the grant was narrowed; tokens of an earlier revision say too much. */
+  revision: number
   standing: GrantStanding
 }
 
@@ -38,6 +42,8 @@ export interface StoredContext {
   patient: string
   fhirUser: string
   api: string
+  /** Left out where none was released. */
+  sensitivities?: string[]
 }
 
 type StandingColumns = Pick<GrantRow, 'connection_id' | 'expires_at' | 'end_reason' | 'ended_at'> & {
@@ -148,6 +154,8 @@ export async function readContext(db: Kysely<Tables>, asked: Asked): Promise<Gra
     fhirUser: context.fhirUser,
     memberSubject: subject,
     api: context.api,
+    sensitivities: context.sensitivities ?? [],
+    revision: row.revision,
     standing: standingOf({ ...row, authority: held }, asked.now),
   }
 }
