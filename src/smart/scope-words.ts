@@ -5,7 +5,6 @@
  * Does not own: words. They are in the catalogues: `bundle.{key}.title`, `bundle.{key}.text`, `resource.{Type}`,
  * `category.{Type}.{key}`.
  */
-import { type ResourceScope, spellScope } from './scope.ts'
 
 /** In the order in which people see them. A type is in one bundle; those not named are `other`. */
 const bundles = {
@@ -109,10 +108,4 @@ const categories: Record<string, readonly Category[]> = {
 /** The categories of a resource type; none for types that are shared as a whole. */
 export function categoriesOf(resourceType: string): readonly Category[] {
   return Object.hasOwn(categories, resourceType) ? (categories[resourceType] ?? []) : []
-}
-
-/** The scope of one category of the resource that `scope` names: what is granted when only some are ticked. */
-export function categoryScope(scope: ResourceScope, category: Category): ResourceScope {
-  const query: ResourceScope['query'] = [...scope.query, ['category', `${category.system}|${category.code}`]]
-  return spellScope({ ...scope, version: 2, query })
 }

@@ -1,8 +1,9 @@
 /** No consent leads to an access token of more than 3 KB: it travels in a header of every request. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Settings } from '../../src/config/settings.ts'
+import { categoryScope } from '../../src/smart/choices.ts'
 import { parseScopes, type ResourceScope } from '../../src/smart/scope.ts'
-import { categoriesOf, categoryScope } from '../../src/smart/scope-words.ts'
+import { categoriesOf } from '../../src/smart/scope-words.ts'
 import { type App, authorizationUrl, demoApp, obtainTokens, pkce, refresh, summitApp } from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
@@ -31,8 +32,8 @@ const each = (suffix: string, of = types()) => of.map((type) => `patient/${type}
 const categories = () =>
   parseScopes('patient/Condition.rs patient/Observation.rs')
     .scopes.flatMap((scope) =>
-      categoriesOf((scope as ResourceScope).resource).map((category) =>
-        categoryScope(scope as ResourceScope, category),
+      categoriesOf((scope as ResourceScope).resource).map(({ system, code }) =>
+        categoryScope(scope as ResourceScope, `${system}|${code}`),
       ),
     )
     .map(({ text }) => text)

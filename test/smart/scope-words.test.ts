@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { resourceTypes } from '../../src/smart/resource-types.ts'
-import { parseScope, type ResourceScope } from '../../src/smart/scope.ts'
-import { covers } from '../../src/smart/scope-set.ts'
-import { bundleKeys, bundleOf, bundlesOf, categoriesOf, categoryScope } from '../../src/smart/scope-words.ts'
+import { bundleKeys, bundleOf, bundlesOf, categoriesOf } from '../../src/smart/scope-words.ts'
 
 describe('bundles', () => {
   it('has a bundle for every resource type of FHIR R4 (R21)', () => {
@@ -44,18 +42,4 @@ describe('categories', () => {
   })
 
   it.each(['Patient', 'constructor', '__proto__'])('has none for %s', (type) => expect(categoriesOf(type)).toEqual([]))
-
-  it('turns a ticked category into a scope that the whole resource covers (R22)', () => {
-    const whole = parseScope('patient/Observation.read') as ResourceScope
-    for (const category of categoriesOf('Observation')) {
-      const scope = categoryScope(whole, category)
-      expect(parseScope(scope.text)).toEqual(scope)
-      expect(covers([whole], scope)).toBe(true)
-      expect(covers([scope], whole)).toBe(false)
-    }
-    const laboratory = categoriesOf('Observation').find(({ key }) => key === 'laboratory')
-    expect(laboratory && categoryScope(whole, laboratory).text).toBe(
-      'patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory',
-    )
-  })
 })
