@@ -18,7 +18,19 @@ export const RESERVED_NAMES: readonly string[] = [
 ]
 
 /** First segments of an issuer's own pages; no endpoint of it lies there. */
-const ISSUER_PAGES: readonly string[] = ['.well-known', 'interaction', 'sign-out', 'demo', 'letters', 'assets']
+const ISSUER_PAGES: readonly string[] = [
+  '.well-known',
+  'interaction',
+  'sign-in',
+  'sign-out',
+  'connections',
+  'demo',
+  'letters',
+  'assets',
+]
+
+/** The path of the page on which members see and end what they share at an issuer. */
+export const managementPath = (environment: Environment): string => `${pathOf(environment.issuer)}/connections`
 
 /** One address that an issuer answers: exactly this path, or everything below it too. */
 interface Claim {

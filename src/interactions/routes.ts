@@ -1,14 +1,14 @@
 /**
- * The pages of an authorization, at `{issuer}/interaction/{uid}`, and signing out, at `{issuer}/sign-out`.
+ * The pages of an authorization, at `{issuer}/interaction/{uid}`, and those of the session (session.ts).
  *
  * Owns: which page is shown at which step. Does not own: the pages (one file each), or the order of steps (oidc/policy).
  */
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
-import { readForm } from '../web/forms.ts'
 import { showConsent, submitConsent, submitDeny } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
+import { createSessionPages } from './session.ts'
 import { basePath, type InteractionDeps, readAction, receiveVisit, type Visit } from './visit.ts'
 
 /** The routes of one issuer's pages. */
@@ -73,35 +73,11 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     }),
   )
 
-  const signOutAction = 'sign-out'
-  router.get('/sign-out', async (ctx) => {
-    const subject = await deps.authorizations.signedInSubject(ctx)
-    const member = subject ? await deps.directory.findBySubject(deps.environment.id, subject) : undefined
-    deps.views.renderPage(ctx, 'members/sign-out', {
-      memberName: member?.name ?? null,
-      action: `${base}/sign-out`,
-      csrf: deps.forms.csrfToken(ctx, signOutAction),
-    })
-  })
-
-  router.post('/sign-out', async (ctx) => {
-    deps.forms.checkCsrf(ctx, await readForm(ctx), signOutAction)
-    const subject = await deps.authorizations.signedInSubject(ctx)
-    const member = subject ? await deps.directory.findBySubject(deps.environment.id, subject) : undefined
-    await deps.authorizations.signOut(ctx)
-    if (member)
-      await deps.database.transaction((trx) =>
-        deps.audit.record(trx, {
-          type: 'member.signed-out',
-          plan: deps.environment.plan.id,
-          issuer: deps.environment.id,
-          actor: `member:${member.id}`,
-          memberId: member.id,
-          requestId: ctx.state.requestId,
-        }),
-      )
-    deps.views.renderPage(ctx, 'members/signed-out', {})
-  })
+  const session = createSessionPages(deps)
+  router.get('/sign-in', session.showSignIn)
+  router.post('/sign-in', (ctx) => deps.signingIn.run(() => session.submitSignIn(ctx)))
+  router.get('/sign-out', session.showSignOut)
+  router.post('/sign-out', session.submitSignOut)
 
   const routes = router.routes() as Middleware
   // A router knows paths only, and an issuer on another host may have the same ones.

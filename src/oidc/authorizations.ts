@@ -1,16 +1,18 @@
 /**
  * The authorization that a member is in the middle of, as the interaction pages see it.
  *
- * Owns: reading it, and each way on: signed in, patient chosen, shared, refused. The engine stays behind this door.
- * Does not own: the pages and their words (interactions), the record of a decision (members/connections).
+ * Owns: reading it, and each way on: signed in, patient chosen, shared, refused. The engine stays behind this door. The
+ * session outside of an authorization too: whoever signs in on the member's own pages is signed in for apps, and vice versa.
+ * Does not own: the pages and their words (interactions, members), the record of a decision (members/connections).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Api, Environment } from '../config/settings.ts'
+import type { Api, Environment, Settings } from '../config/settings.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Connections, SharedDecision } from '../members/connections.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
 import type { ClientRecord, Clients } from './clients.ts'
 import { errors, hearFaults, type Interaction, type Provider } from './engine.ts'
+import { sessionCookie, sessionSeconds } from './provider.ts'
 import { apiNamed } from './resources.ts'
 import type { Steps } from './steps.ts'
 
@@ -43,7 +45,8 @@ export interface Authorization {
 }
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
-const secondsLeft = (interaction: Interaction): number => Math.max(1, interaction.exp - Math.floor(Date.now() / 1000))
+const epochSeconds = (): number => Math.floor(Date.now() / 1000)
+const secondsLeft = (interaction: Interaction): number => Math.max(1, interaction.exp - epochSeconds())
 
 export const createAuthorizations = (deps: {
   /** The engine in force at each call: keys change while members are on their way. */
@@ -52,6 +55,7 @@ export const createAuthorizations = (deps: {
   clients: Clients
   connections: Connections
   steps: Steps
+  session: Settings['session']
 }) => {
   const { provider, environment, clients, connections, steps } = deps
 
@@ -162,15 +166,50 @@ export const createAuthorizations = (deps: {
     )
   }
 
+  /** The browser's session, whoever is signed in. */
+  const openSession = async ({ req, res }: Exchange) => {
+    const context = provider().createContext(req, res)
+    return { context, session: await provider().Session.get(context) }
+  }
+  type Opened = Awaited<ReturnType<typeof openSession>>
+
   /** The member who is signed in at this browser outside of any authorization, by `sub`. */
-  const signedInSubject = async ({ req, res }: Exchange): Promise<string | null> => {
-    const session = await provider().Session.get(provider().createContext(req, res))
+  const signedInSubject = async (exchange: Exchange): Promise<string | null> => {
+    const { session } = await openSession(exchange)
     return session.accountId ?? null
   }
 
+  /** Keeps the session until its idle or absolute end, and tells the browser. */
+  const keep = async ({ context, session }: Opened): Promise<void> => {
+    await session.save(sessionSeconds(deps.session, session, epochSeconds()))
+    context.cookies.set(provider().cookieName('session'), session.jti, {
+      ...sessionCookie,
+      expires: new Date(session.exp * 1000),
+    })
+  }
+
+  /** The same, on a page of the member's own: a visit puts the idle end off, as one of an app does. */
+  const visitingSubject = async (exchange: Exchange): Promise<string | null> => {
+    const opened = await openSession(exchange)
+    const { session } = opened
+    if (!session.accountId) return null
+    // Once a minute is enough, and of two pages at once one writes.
+    if (sessionSeconds(deps.session, session, epochSeconds()) - session.remainingTTL > 60) await keep(opened)
+    return session.accountId
+  }
+
+  /** A member has signed in outside of any authorization: a new session begins, whatever was there before (ASVS 7.2.4). */
+  const signInHere = async (exchange: Exchange, subject: string): Promise<void> => {
+    const { context, session: before } = await openSession(exchange)
+    if (before.accountId) await before.destroy()
+    const session = new (provider().Session)()
+    session.loginAccount({ accountId: subject, amr: ['pwd'] })
+    await keep({ context, session })
+  }
+
   /** Signs the browser out of this issuer. Connections with offline access go on. */
-  const signOut = async ({ req, res }: Exchange): Promise<void> => {
-    const session = await provider().Session.get(provider().createContext(req, res))
+  const signOut = async (exchange: Exchange): Promise<void> => {
+    const { session } = await openSession(exchange)
     if (session.accountId) await session.destroy()
   }
 
@@ -183,6 +222,8 @@ export const createAuthorizations = (deps: {
     share: hearFaults(share),
     refuse: hearFaults(refuse),
     signedInSubject: hearFaults(signedInSubject),
+    visitingSubject: hearFaults(visitingSubject),
+    signInHere: hearFaults(signInHere),
     signOut: hearFaults(signOut),
   }
 }

@@ -27,6 +27,8 @@ import { createPolicy } from './policy.ts'
 import { createProvider, type EngineHooks, engineRoutes } from './provider.ts'
 import { createRefreshTokens } from './refresh-tokens.ts'
 import { createResources } from './resources.ts'
+import { createRevocationFeed, type RevocationFeed } from './revocation-feed.ts'
+import { createRevocations } from './revocations.ts'
 import { createSteps } from './steps.ts'
 import { createSubjects } from './subjects.ts'
 import { createTokenResponse } from './token-response.ts'
@@ -41,6 +43,7 @@ export interface Issuer {
   /** Of the forms on the issuer's pages. */
   formsMac: Mac
   userinfo: (ctx: Context) => Promise<void>
+  revocationFeed: RevocationFeed
 }
 
 export interface IssuerDeps {
@@ -139,8 +142,22 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
       await engine().callback(req, res)
     },
     clients,
-    authorizations: createAuthorizations({ provider, environment, clients, connections, steps }),
+    authorizations: createAuthorizations({
+      provider,
+      environment,
+      clients,
+      connections,
+      steps,
+      session: settings.session,
+    }),
     formsMac: keyRing.mac(environment.id, 'forms'),
     userinfo: createUserinfo({ introspection, clients }),
+    revocationFeed: createRevocationFeed({
+      environment,
+      clients,
+      revocations: createRevocations({ database, issuer: environment.id, log, now }),
+      log,
+      now,
+    }),
   }
 }

@@ -61,6 +61,9 @@ const cookieNames = (environment: Environment) => {
   }
 }
 
+/** The session's cookie. Its end is the session's. */
+export const sessionCookie = { httpOnly: true, sameSite: 'lax', path: '/', overwrite: true, signed: true } as const
+
 /** A session ends after idling, and at its absolute end however busy it is (ASVS 7.3). */
 export const sessionSeconds = (
   limits: Settings['session'],
@@ -113,7 +116,7 @@ const settingsOf = (
   cookies: {
     keys: [...keys.secrets.cookies],
     names: cookieNames(environment),
-    long: { httpOnly: true, sameSite: 'lax', path: '/', overwrite: true, signed: true },
+    long: sessionCookie,
     short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
   },
   ttl: {

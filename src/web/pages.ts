@@ -25,6 +25,15 @@ export interface AppFace {
   privacyPolicyUrl: string | null
 }
 
+/** What the people behind an app said when the plan asked how they treat records (R18); views/interaction/answers.ejs says it. */
+export interface AttestationFace {
+  state: 'attested' | 'declined' | 'unanswered'
+  /** Milliseconds; null where nobody answered. */
+  answeredAt: number | null
+  /** Words: `attestation.{question}.{answer}`. `text` is the developer's own, in whatever language; `url` a page of theirs. */
+  answers: { question: string; answer: string; text: string | null; url: string | null }[]
+}
+
 /** Why a member may share a record: their own, or the basis of a delegation. */
 type Relation = 'self' | 'parent' | 'guardian' | 'power-of-attorney' | 'member-designated'
 
@@ -34,6 +43,8 @@ export interface SignInPage {
   action: string
   /** Where "Cancel and return to {app}" posts to, or null. */
   cancelAction: string | null
+  /** Beside an app's request: the page of what is connected already. */
+  connectionsHref: string | null
   csrf: string
   /** What was typed before, '' at first. */
   username: string
@@ -106,6 +117,22 @@ export interface ConsentPage {
   csrf: string
 }
 
+export interface WarningPage {
+  memberName: string
+  app: AppFace
+  state: 'declined' | 'unanswered'
+  /** Apps that have attested and can read from the same API. */
+  others: { name: string; developer: string; website: string | null }[]
+  /** Goes back in the field `seen`: what is passed is what this page said. */
+  seen: string
+  /** Goes on to the consent page. */
+  action: string
+  /** Goes back to the app with `access_denied`. */
+  leaveAction: string
+  switchAction: string
+  csrf: string
+}
+
 interface NoCoveragePage {
   memberName: string
   app: AppFace
@@ -119,10 +146,13 @@ interface SignOutPage {
   /** Null: nobody is signed in. */
   memberName: string | null
   action: string
+  connectionsHref: string
   csrf: string
 }
 
-type SignedOutPage = Record<never, never>
+interface SignedOutPage {
+  connectionsHref: string
+}
 
 /** A page with a link on it, for redirects that `form-action` cannot admit. */
 interface ReturnPage {
@@ -206,6 +236,7 @@ export interface Pages {
   'interaction/patient': PatientPage
   'interaction/consent': ConsentPage
   'interaction/no-coverage': NoCoveragePage
+  'interaction/warning': WarningPage
   'interaction/return': ReturnPage
   'members/sign-out': SignOutPage
   'members/signed-out': SignedOutPage
