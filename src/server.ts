@@ -32,6 +32,7 @@ import type { OpenSigner } from './oidc/signer.ts'
 import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
+import { createAttestations } from './portal/attestation.ts'
 import { portalRoutes } from './portal/routes.ts'
 import { openEndingsLog } from './recovery/endings-log.ts'
 import { demoUrl, findDemoApi } from './sandbox/demo.ts'
@@ -148,6 +149,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   jobs.every('sweep', sweepEvery)
 
   const passwords = createPasswords()
+  const attestations = createAttestations({ database, audit, now })
   await loadDemonstration({ database, settings, passwords, audit, now })
 
   const directory = createDirectory({ database, now })
@@ -226,6 +228,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         authorizations,
         directory,
         connections,
+        attestations,
         signIn,
         signingIn,
         shortLived: shortLivedOf(environment.id),
@@ -300,6 +303,8 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       leave()
       if (http.listening) {
         const closed = once(http, 'close')
+        for (const sandbox of sandboxServers) sandbox.close()
+        for (const { revocationFeed } of issuers) revocationFeed.close()
         http.close()
         http.closeIdleConnections()
         const deadline = setTimeout(() => http.closeAllConnections(), graceMs)

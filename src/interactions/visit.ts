@@ -15,6 +15,7 @@ import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
 import type { Authorization, Authorizations } from '../oidc/authorizations.ts'
+import type { Attestations } from '../portal/attestation.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { MemberRow } from '../storage/tables.ts'
@@ -30,6 +31,7 @@ export interface InteractionDeps {
   authorizations: Authorizations
   directory: Directory
   connections: Connections
+  attestations: Attestations
   signIn: SignIn
   /** Through which whoever signs in has to go, at whatever issuer. */
   signingIn: Gate

@@ -199,7 +199,7 @@ export interface ConsentRow {
   decided_at: Millis
 }
 
-/** What an app's developer answered to the plan's questions (R18). The newest row that has not expired counts. */
+/** What an app's developer answered to the plan's questions (R18). The newest row counts until it expires. */
 export interface AttestationRow {
   id: string
   plan: string

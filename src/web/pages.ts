@@ -12,6 +12,8 @@ export interface Common {
   language: string
   /** Every offered language; `href` is null on the current one and where switching would lose what was typed. */
   languages: { code: string; label: string; href: string | null }[]
+  /** Where switching posts the page's own form instead: the form's id, and the address. */
+  languageForm?: { id: string; action: string } | undefined
   plan: Plan | null
   /** Shown as the reference id on error pages. */
   requestId: string
