@@ -13,7 +13,7 @@ import { createErrors } from './errors.ts'
 import { securityHeaders } from './headers.ts'
 import { createHosts } from './hosts.ts'
 import { createProxies } from './proxies.ts'
-import { LANGUAGE_COOKIE, type Views } from './views.ts'
+import type { Views } from './views.ts'
 import './state.ts'
 
 /** Answered whatever the Host header says: an orchestrator's probe knows only an address. */
@@ -102,14 +102,7 @@ async function switchLanguage(ctx: Context, next: Next, views: Views): Promise<v
   if (!views.i18n.languages.includes(wish)) return next()
   const query = new URLSearchParams(ctx.querystring)
   query.delete('lang')
-  ctx.cookies.set(LANGUAGE_COOKIE, wish, {
-    httpOnly: true,
-    sameSite: 'lax',
-    path: '/',
-    secure: ctx.secure,
-    maxAge: 365 * 24 * 60 * 60 * 1000,
-    overwrite: true,
-  })
+  views.keepLanguage(ctx, wish)
   ctx.status = 303
   // Our own origin in front: a path that begins with two slashes would otherwise name another host.
   const search = query.size > 0 ? `?${query}` : ''

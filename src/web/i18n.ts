@@ -19,7 +19,10 @@ export interface Translator {
    */
   t(key: string, params?: Params): string
   has(key: string): boolean
-  /** Long form, for instance "March 4, 2027"; milliseconds or an ISO date. UTC unless told otherwise. */
+  /**
+   * Long form, for instance "March 4, 2027". Milliseconds are shown as the translator's time zone has them, unless told
+   * otherwise; a day (`YYYY-MM-DD`) is that day everywhere.
+   */
   date(value: number | string, options?: { time?: boolean; timeZone?: string }): string
   number(value: number): string
   /** "a, b, and c". */
@@ -43,7 +46,8 @@ export interface I18n {
   /** A language's name in itself. */
   label(language: string): string
   negotiate(wishes: Wishes): string
-  translator(language: string): Translator
+  /** @param timeZone of dates; default UTC */
+  translator(language: string, timeZone?: string): Translator
 }
 
 const Catalogue = z.record(z.string(), z.string())
@@ -60,13 +64,11 @@ export function createI18n({ dir }: { dir: string }): I18n {
   if (!catalogues.has(LAST_RESORT)) throw new Error(`${dir} has no ${LAST_RESORT}.json`)
   const translators = new Map<string, Translator>()
 
-  function translator(language: string): Translator {
+  function translator(language: string, timeZone = 'UTC'): Translator {
     const known = catalogues.has(language) ? language : LAST_RESORT
-    let found = translators.get(known)
-    if (!found) {
-      found = createTranslator(known, catalogues)
-      translators.set(known, found)
-    }
+    const name = `${known} ${timeZone}`
+    const found = translators.get(name) ?? createTranslator(known, timeZone, catalogues)
+    translators.set(name, found)
     return found
   }
 
@@ -114,7 +116,9 @@ function preferences(header: string): string[] {
     .map(({ tag }) => tag)
 }
 
-function createTranslator(language: string, catalogues: Map<string, Map<string, string>>): Translator {
+const DAY = /^\d{4}-\d\d-\d\d$/
+
+function createTranslator(language: string, ownZone: string, catalogues: Map<string, Map<string, string>>): Translator {
   const words = catalogues.get(language)
   const reserve = catalogues.get(LAST_RESORT)
   const plural = new Intl.PluralRules(language)
@@ -151,7 +155,10 @@ function createTranslator(language: string, catalogues: Map<string, Map<string, 
         return typeof value === 'number' ? numbers.format(value) : value
       })
     },
-    date: (value, { time = false, timeZone = 'UTC' } = {}) => dateFormat(time, timeZone).format(new Date(value)),
+    date(value, { time = false, timeZone = ownZone } = {}) {
+      const zone = typeof value === 'string' && DAY.test(value) ? 'UTC' : timeZone
+      return dateFormat(time, zone).format(new Date(value))
+    },
     number: (value) => numbers.format(value),
     list: (items) => lists.format(items),
   }

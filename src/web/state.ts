@@ -13,6 +13,8 @@ interface WebState {
   plan: Plan | null
   /** Sources beside our own that this page's forms may lead to; see `formActionSource`. */
   formAction: string[]
+  /** What the person chose with this request. */
+  language?: string
   /** What the app asked for (`ui_locales`); set before rendering. */
   uiLocales?: string
   /** What the person is said to prefer when nothing else tells, for instance a member's own setting. */

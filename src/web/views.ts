@@ -6,7 +6,7 @@
  * How to add a page: put its type into `Pages` (pages.ts) and its view at views/{name}.ejs. A view sees exactly
  *   page                        its typed object, with `Common` mixed in
  *   t(key, params), has(key)    words from views/locales/{en,es}.json (sorted by key; no literal text in views)
- *   date(ms | iso, {time}), number(n), list(items)
+ *   date(ms | day, {time}) in the plan's time zone, number(n), list(items)
  *   asset(name)                 the address of a file in views/assets, or of a plan's `brand/{id}.css`
  * and is framed by the layout:
  *   <%- include('/layout/top', { title: t('error.reference') }) %> … <%- include('/layout/bottom') %>
@@ -17,6 +17,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ejs from 'ejs'
 import type { Context } from 'koa'
+import { sha256 } from '../secrets.ts'
 import type { Assets } from './assets.ts'
 import { pageHeaders } from './headers.ts'
 import type { I18n, Translator } from './i18n.ts'
@@ -30,25 +31,32 @@ export interface Views {
   render<V extends keyof Pages>(view: V, page: Pages[V] & Common): string
   /**
    * Answers with a view: status, language, headers, content policy (`ctx.state.formAction`). `languagePath` is where a switch
-   * of language leads, for pages that answer a POST; a GET page leads to itself, other pages offer no switch.
+   * of language leads, for pages that answer a POST; a GET page leads to itself, other pages offer no switch. `languageForm`
+   * has it post that form of the page to `action` with the field `language`, so that nothing is lost that was chosen there.
    */
   renderPage<V extends keyof Pages>(
     ctx: Context,
     view: V,
     page: Pages[V],
-    options?: { status?: number; languagePath?: string },
+    options?: { status?: number; languagePath?: string; languageForm?: { id: string; action: string } },
   ): void
   /** The words for this request's person, by their choice, `ctx.state.uiLocales`, the browser, `ctx.state.preferredLanguage`, the plan. */
   translator(ctx: Context): Translator
+  /** Keeps a person's choice of language, from this answer on; a language that there is not is no choice. */
+  keepLanguage(ctx: Context, language: string): void
+  /** Which release, views and words a text in this language is made of: kept with what somebody agreed to. */
+  textVersion(language: string): string
 }
 
 /** The cookie that keeps a person's choice of language; one for the host, as it says nothing of an issuer. */
 export const LANGUAGE_COOKIE = 'lk_lang'
+const YEAR = 365 * 24 * 60 * 60 * 1000
 
 const NAMES = ['page', 't', 'has', 'date', 'number', 'list', 'asset', 'title', 'wide', 'part']
 
 export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; assets: Assets }): Views {
   const compiled = new Map<string, ejs.TemplateFunction>()
+  const textVersions = textVersionsOf(dir, i18n.languages)
   for (const entry of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
     if (!entry.endsWith('.ejs')) continue
     const filename = join(dir, entry)
@@ -66,21 +74,20 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
   }
 
   function translator(ctx: Context): Translator {
-    return i18n.translator(
-      i18n.negotiate({
-        cookie: ctx.cookies.get(LANGUAGE_COOKIE),
-        uiLocales: ctx.state.uiLocales,
-        acceptLanguage: ctx.get('accept-language'),
-        offered: offered(ctx),
-        fallback: ctx.state.preferredLanguage ?? ctx.state.plan?.defaultLanguage ?? 'en',
-      }),
-    )
+    const language = i18n.negotiate({
+      cookie: ctx.state.language ?? ctx.cookies.get(LANGUAGE_COOKIE),
+      uiLocales: ctx.state.uiLocales,
+      acceptLanguage: ctx.get('accept-language'),
+      offered: offered(ctx),
+      fallback: ctx.state.preferredLanguage ?? ctx.state.plan?.defaultLanguage ?? 'en',
+    })
+    return i18n.translator(language, ctx.state.plan?.timeZone)
   }
 
   function render<V extends keyof Pages>(view: V, page: Pages[V] & Common): string {
     const template = compiled.get(view)
     if (!template) throw new Error(`no view ${view}`)
-    const { t, has, date, number, list } = i18n.translator(page.language)
+    const { t, has, date, number, list } = i18n.translator(page.language, page.plan?.timeZone)
     return template({ page, t, has, date, number, list, asset: assets.url, wide: false })
   }
 
@@ -89,7 +96,20 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
     assets,
     render,
     translator,
-    renderPage(ctx, view, page, { status = 200, languagePath } = {}) {
+    keepLanguage(ctx, language) {
+      if (!offered(ctx).includes(language)) return
+      ctx.state.language = language
+      ctx.cookies.set(LANGUAGE_COOKIE, language, {
+        httpOnly: true,
+        sameSite: 'lax',
+        path: '/',
+        secure: ctx.secure,
+        maxAge: YEAR,
+        overwrite: true,
+      })
+    },
+    textVersion: (language) => textVersions.get(language) ?? '',
+    renderPage(ctx, view, page, { status = 200, languagePath, languageForm } = {}) {
       const { language } = translator(ctx)
       const plan = ctx.state.plan ?? null
       const path = languagePath ?? (ctx.method === 'GET' || ctx.method === 'HEAD' ? ctx.path : null)
@@ -98,11 +118,12 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
         code,
         label: i18n.label(code),
         href:
-          code === language || path === null
+          code === language || path === null || languageForm
             ? null
             : `${encodeURI(path.replace(/^[/\\]+/, '/'))}?${query ? `${query}&` : ''}lang=${code}`,
       }))
-      const html = render(view, { ...page, language, languages, plan, requestId: ctx.state.requestId })
+      const common = { language, languages, languageForm, plan, requestId: ctx.state.requestId }
+      const html = render(view, { ...page, ...common })
       const logo = plan?.brand.logoUrl
       const images = logo && URL.canParse(logo) ? [new URL(logo).origin] : []
       ctx.status = status
@@ -112,4 +133,16 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
       ctx.body = html
     },
   }
+}
+
+/** `{release}+{language}.{hash of the views and the catalogue}`, by language. */
+function textVersionsOf(dir: string, languages: readonly string[]): Map<string, string> {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+  const names = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ejs'))
+  const texts = names.toSorted().map((name) => readFileSync(join(dir, name), 'utf8'))
+  const versionOf = (language: string) => {
+    const catalogue = readFileSync(join(dir, 'locales', `${language}.json`), 'utf8')
+    return `${version}+${language}.${sha256([...texts, catalogue].join('\0')).slice(0, 12)}`
+  }
+  return new Map(languages.map((language) => [language, versionOf(language)]))
 }

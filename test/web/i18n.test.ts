@@ -62,6 +62,17 @@ describe('words', () => {
     expect(list(['a', 'b', 'c'])).toBe('a, b y c')
   })
 
+  it('show a moment in the time zone of the plan, and a day as that day everywhere', () => {
+    const lateEvening = Date.UTC(2027, 2, 5, 4, 30)
+    const inChicago = i18n.translator('en', 'America/Chicago')
+    expect(inChicago.date(lateEvening)).toBe('March 4, 2027')
+    expect(i18n.translator('en', 'Asia/Tokyo').date(lateEvening)).toBe('March 5, 2027')
+    expect(i18n.translator('en').date(lateEvening)).toBe('March 5, 2027')
+    expect(inChicago.date(lateEvening, { timeZone: 'UTC' })).toBe('March 5, 2027')
+    expect(inChicago.date('1984-03-12')).toBe('March 12, 1984')
+    expect(i18n.translator('en', 'Asia/Tokyo').date('1984-03-12')).toBe('March 12, 1984')
+  })
+
   it('come from every catalogue in the folder, and only from sound ones', () => {
     write('fr', { hello: 'Bonjour {name}' })
     expect(createI18n({ dir }).languages).toEqual(['en', 'es', 'fr'])

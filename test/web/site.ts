@@ -103,7 +103,7 @@ export const consentPage: ConsentPage = {
   ],
   wildcard: false,
   identity: true,
-  offline: { checked: true, endsAt: Date.UTC(2027, 10, 22) },
+  offline: { checked: true, endsAt: Date.UTC(2027, 10, 22, 15) },
   onceUntil: Date.UTC(2026, 10, 22, 16),
   onceMinutes: 60,
   stopUrl: 'https://prairie.example.org',

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { consentPage, createSite, face, signInPage } from './site.ts'
 
@@ -155,6 +156,51 @@ describe('the consent page', () => {
     expect(spanish).toContain('Seguir compartiendo hasta el 22 de noviembre de 2027')
     expect(spanish).toContain('<strong>Basic</strong>')
     expect(spanish).toContain('>No compartir</button>')
+  })
+})
+
+describe('a switch of language on a page with a form', () => {
+  const languageForm = { id: 'share', action: '/prairie/sandbox/interaction/1/consent/language' }
+
+  it('posts that form, so that nothing chosen there is lost', () => {
+    const page = views.render('interaction/consent', { ...consentPage, ...common, languageForm })
+    expect(page).toMatch(
+      /<button [^>]*form="share" formaction="[^"]*\/language" name="language" value="es"[^>]*>Español</,
+    )
+    expect(page).not.toContain('href="/here?lang=es"')
+    expect(page).not.toMatch(/<button [^>]*value="en"/)
+  })
+
+  it('decides nothing where Enter is pressed in a field: the form’s first button is none', () => {
+    const page = views.render('interaction/consent', { ...consentPage, ...common, languageForm })
+    const first = /<button(?=[^>]*form="share")[^>]*>|<form id="share"[\s\S]*?(<button[^>]*>)/.exec(page)?.[0]
+    expect(first).toBe('<button form="share" hidden disabled>')
+  })
+
+  it('is not offered where there is one language', () => {
+    const languages = common.languages.slice(0, 1)
+    const page = views.render('interaction/consent', { ...consentPage, ...common, languages, languageForm })
+    expect(page).not.toContain('<nav')
+  })
+})
+
+describe('dates', () => {
+  it('are those of the plan’s time zone', () => {
+    const midnight = Date.UTC(2027, 10, 22, 3)
+    const page = views.render('interaction/consent', { ...consentPage, ...common, onceUntil: midnight, offline: null })
+    expect(page).toContain('on November 21, 2027')
+  })
+})
+
+describe('the version of a text', () => {
+  it('names release, language, and the words and views that it is made of', () => {
+    const release = JSON.parse(readFileSync('package.json', 'utf8')).version
+    const [english, spanish] = [views.textVersion('en'), views.textVersion('es')]
+    expect(english).toMatch(/^[\d.]+\+en\.[\w-]{12}$/)
+    expect(english.startsWith(`${release}+`)).toBe(true)
+    expect(spanish).toMatch(/^[\d.]+\+es\./)
+    expect(english.split('.').at(-1)).not.toBe(spanish.split('.').at(-1))
+    expect(createSite().views.textVersion('en')).toBe(english)
   })
 })
 
