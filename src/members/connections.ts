@@ -1,8 +1,10 @@
 /**
  * What members share with apps: connections, the grants in them, and the record of each decision.
  *
- * Owns: connections, consent records, the context of grants, and every way in which a grant ends (endings.ts).
- * Does not own: who may share what (directory.ts), tokens and the engine's payload (oidc), or the words of letters.
+ * Owns: deciding, and what a new decision does to older ones (R29): grants of the same connection and API never allow more
+ * than the newest one, and one that allows no more is left alone, so that another device lives on.
+ * Does not own: who may share what (directory.ts), what is written down of a decision (consents.ts), what members change
+ * later (changes.ts), tokens and the engine's payload (oidc), or the words of letters.
  * Hands to: oidc, which asks for the context and the standing of a grant whenever it issues, refreshes or introspects.
  */
 import type { Transaction } from 'kysely'
@@ -11,10 +13,22 @@ import { InputFaults, LatchkeyError } from '../errors.ts'
 import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
-import type { ConnectionRow, Tables } from '../storage/tables.ts'
-import { type PatientChoice, readChoices } from './directory.ts'
+import type { Tables } from '../storage/tables.ts'
+import { lockByName } from '../storage/transaction-hooks.ts'
+import { type Changes, createChanges } from './changes.ts'
+import { type Decision, insertConsent, type LastDecision, readLastDecision, type SharedPart } from './consents.ts'
+import { readChoices } from './directory.ts'
 import { createEndings, type Endings } from './endings.ts'
-import { type GrantContext, type GrantStanding, readContext, readStanding, type StoredContext } from './grants.ts'
+import {
+  type GrantContext,
+  type GrantStanding,
+  parseContext,
+  readContext,
+  readStanding,
+  type StoredContext,
+} from './grants.ts'
+import { createNarrowing } from './narrowing.ts'
+import { createOverview, type Overview } from './overview.ts'
 
 /** A letter in the plan's words; the caller wrote them. */
 export interface ConnectionLetter {
@@ -29,36 +43,18 @@ interface Outbox {
   post(trx: Transaction<Tables>, letter: ConnectionLetter & { plan: string; issuer: string | null }): Promise<void>
 }
 
-/** What a member decided, and what they had been shown. */
-interface Decision {
-  issuer: string
-  plan: string
-  memberId: string
-  choice: PatientChoice
-  app: { id: string; clientId: string; name: string }
-  requestedScope: string
-  /** SHA-256 of the text that the page showed. */
-  textHash: string
-  language: string
-  requestId: string | null
-}
-
-export interface SharedDecision extends Decision {
-  /** The engine's grant, which its adapter has stored already. */
-  grantId: string
-  /** All of it, `openid fhirUser launch/patient offline_access` too. */
-  grantedScope: string
+/** A decision to share: all scopes, `openid fhirUser launch/patient offline_access` too; its end is the date that the member saw. */
+export interface SharedDecision extends Decision, SharedPart {
   /** What tokens say beside the patient and the person, which come from `choice`. */
   context: { api: string }
   offline: boolean
-  /** When the grant ends, in milliseconds: the date that the member saw. */
-  endsAt: number
   letter: ConnectionLetter | null
 }
 
-export interface Connections extends Endings {
+export interface Connections extends Endings, Changes, Overview {
   /**
-   * Records that a member shared: consent, connection, grant, audit and letter, all or nothing. Throws `authority_ended`
+   * Records that a member shared: consent, connection, grant, audit and letter, all or nothing. Older grants of the same
+   * connection and API are narrowed to it, and end as `replaced` where nothing is left (R29). Throws `authority_ended`
    * (403) when the record is no longer theirs to share, and `already_decided` (409) when the grant does not wait for
    * this member's answer to this app: decided before, ended or unknown.
    */
@@ -66,8 +62,11 @@ export interface Connections extends Endings {
   recordDenied(decision: Decision): Promise<{ consentId: string }>
   /** Notes that a connection was used just now. */
   touch(trx: Transaction<Tables>, connectionId: string): Promise<void>
-  /** The connections of a member, the newest first. */
-  find(issuer: string, memberId: string): Promise<ConnectionRow[]>
+  /** What a member decided last about one app and one patient, less what they took away since; undefined: never asked. */
+  lastDecision(
+    issuer: string,
+    about: { memberId: string; patientId: string; appId: string },
+  ): Promise<LastDecision | undefined>
   /** What tokens of a grant say, and its standing now; undefined: no such grant, or not decided yet. */
   grantContext(issuer: string, grantId: string): Promise<GrantContext | undefined>
   /** May tokens of this grant be issued and honoured at `now` (milliseconds)? One query (R34). */
@@ -80,6 +79,8 @@ export interface ConnectionsDeps {
   mail: Outbox
   /** Left out where no log of endings is kept. */
   endingsLog?: EndingsLog | undefined
+  /** How long a refresh token lives unused, in milliseconds. */
+  tokenMillis: number
   now: () => number
   newId: () => string
 }
@@ -93,41 +94,55 @@ const noteUse = prepared((db, value: Named<{ connectionId: string; at: number }>
 
 export function createConnections(deps: ConnectionsDeps): Connections {
   const { database, audit, mail, now, newId } = deps
-  async function insertConsent(
-    trx: Transaction<Tables>,
-    decision: Decision,
-    shared: Pick<SharedDecision, 'grantId' | 'grantedScope' | 'endsAt'> | null,
-  ): Promise<string> {
-    const id = newId()
-    await trx
-      .insertInto('consents')
-      .values({
-        id,
-        issuer: decision.issuer,
-        member_id: decision.memberId,
-        patient_id: decision.choice.patientId,
-        app_id: decision.app.id,
-        grant_id: shared?.grantId ?? null,
-        decision: shared ? 'shared' : 'denied',
-        requested_scope: decision.requestedScope,
-        granted_scope: shared?.grantedScope ?? null,
-        text_hash: decision.textHash,
-        language: decision.language,
-        ends_at: shared?.endsAt ?? null,
-        decided_at: now(),
-      })
+  const endings = createEndings(deps)
+  const narrowGrant = createNarrowing({ ...deps, endings })
+
+  const keyOf = (decision: Decision) => ({
+    issuer: decision.issuer,
+    member_id: decision.memberId,
+    patient_id: decision.choice.patientId,
+    app_id: decision.app.id,
+  })
+
+  /**
+   * The live grants that the new one stands beside, and the new one, locked by id. Decisions about one connection come one
+   * after the other, so that none is added to them meanwhile.
+   */
+  async function holdGrants(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
+    const key = keyOf(decision)
+    await lockByName(trx, `connection ${Object.values(key).join(' ')}`)
+    const rows = await trx
+      .selectFrom('grants')
+      .select(['id', 'context'])
+      .where('issuer', '=', decision.issuer)
+      .where('ended_at', 'is', null)
+      .where((eb) =>
+        eb.or([
+          eb('id', '=', decision.grantId),
+          eb.and([
+            eb('expires_at', '>', now()),
+            eb(
+              'connection_id',
+              'in',
+              eb
+                .selectFrom('connections')
+                .select('connections.id')
+                .where((open) => open.and(key))
+                .where('connections.ended_at', 'is', null),
+            ),
+          ]),
+        ]),
+      )
+      .orderBy('id')
+      .forUpdate()
       .execute()
-    return id
+    const ofApi = (context: string | null) => context !== null && parseContext(context).api === decision.context.api
+    return rows.filter(({ id, context }) => id !== decision.grantId && ofApi(context)).map(({ id }) => id)
   }
 
   /** The open connection of member, patient and app; a new one where there is none. Nobody ends it meanwhile. */
   async function openConnection(trx: Transaction<Tables>, decision: Decision): Promise<string> {
-    const key = {
-      issuer: decision.issuer,
-      member_id: decision.memberId,
-      patient_id: decision.choice.patientId,
-      app_id: decision.app.id,
-    }
+    const key = keyOf(decision)
     // Inserted first, so that of two decisions at once the second finds what the first made.
     await trx
       .insertInto('connections')
@@ -155,6 +170,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       patient: decision.choice.fhirId,
       fhirUser: decision.choice.fhirUser,
       api: decision.context.api,
+      ...(decision.sensitivities.length > 0 ? { sensitivities: decision.sensitivities } : {}),
     }
     const completed = await trx
       .updateTable('grants')
@@ -224,19 +240,34 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       delegationId: decision.choice.delegationId,
       requestedScope: decision.requestedScope,
       textHash: decision.textHash,
+      textVersion: decision.textVersion,
       language: decision.language,
     }
   }
 
+  /** What an older decision allowed beyond this one is over (R29). */
+  async function narrowOlder(trx: Transaction<Tables>, decision: SharedDecision, older: readonly string[]) {
+    const { issuer, requestId, grantedScope: scope, sensitivities, endsAt } = decision
+    const narrowing = { issuer, requestId, allowed: { scope, sensitivities, endsAt } }
+    const actor = `member:${decision.memberId}`
+    for (const grantId of older) await narrowGrant(trx, { ...narrowing, grantId, reason: 'replaced', actor })
+  }
+
   return {
-    ...createEndings(deps),
+    ...endings,
+    ...createChanges({ ...deps, endings, narrowGrant }),
+    ...createOverview(deps),
 
     async recordShared(decision) {
       return database.transaction(async (trx) => {
         await confirmChoice(trx, decision)
+        const older = await holdGrants(trx, decision)
         const connectionId = await openConnection(trx, decision)
         await completeGrant(trx, decision, connectionId)
-        const consentId = await insertConsent(trx, decision, decision)
+        // Completed before: the connection does not end with the last of the older ones.
+        await narrowOlder(trx, decision, older)
+        const consentId = newId()
+        await insertConsent(trx, decision, { ...decision, connectionId }, { id: consentId, at: now() })
         const letter = await postLetter(trx, decision)
         await audit.record(trx, {
           ...auditOf(decision),
@@ -246,6 +277,8 @@ export function createConnections(deps: ConnectionsDeps): Connections {
             ...auditDetails(decision, consentId),
             connectionId,
             grantedScope: decision.grantedScope,
+            sensitivities: decision.sensitivities,
+            duration: decision.duration,
             offline: decision.offline,
             endsAt: decision.endsAt,
             letter,
@@ -257,7 +290,8 @@ export function createConnections(deps: ConnectionsDeps): Connections {
 
     async recordDenied(decision) {
       return database.transaction(async (trx) => {
-        const consentId = await insertConsent(trx, decision, null)
+        const consentId = newId()
+        await insertConsent(trx, decision, null, { id: consentId, at: now() })
         await audit.record(trx, {
           ...auditOf(decision),
           type: 'consent.denied',
@@ -271,15 +305,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       await noteUse(trx, { connectionId, at: now() })
     },
 
-    find: (issuer, memberId) =>
-      database.db
-        .selectFrom('connections')
-        .selectAll()
-        .where('issuer', '=', issuer)
-        .where('member_id', '=', memberId)
-        .orderBy('created_at', 'desc')
-        .orderBy('id', 'desc')
-        .execute(),
+    lastDecision: (issuer, about) => readLastDecision(database.db, { issuer, ...about }),
 
     grantContext: (issuer, grantId) => readContext(database.db, { issuer, grantId, now: now() }),
 

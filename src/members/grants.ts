@@ -63,8 +63,7 @@ export function standingOf(row: StandingColumns, now: number): GrantStanding {
  * 1 where the member of the grant is not locked, and still owns the record or acts for the patient under a delegation in force that began
  * before the grant: a later delegation does not revive what was shared under one that ended (R34).
  */
-function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, value: Named<Asked>) {
-  const now = value('now')
+export function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
   const owns = eb
     .selectFrom('own_records as o')
     .select('o.id')
@@ -104,7 +103,7 @@ const findStanding = prepared((db, value: Named<Asked>) =>
   db
     .selectFrom('grants as g')
     .select(['g.connection_id', 'g.expires_at', 'g.ended_at', 'g.end_reason'])
-    .select((eb) => authority(eb, value).as('authority'))
+    .select((eb) => authority(eb, value('now')).as('authority'))
     .where('g.id', '=', value('grantId'))
     .where('g.issuer', '=', value('issuer')),
 )
@@ -131,7 +130,7 @@ const findContext = prepared((db, value: Named<Asked>) =>
       'g.narrowed_at',
     ])
     .select('m.subject as subject')
-    .select((eb) => authority(eb, value).as('authority'))
+    .select((eb) => authority(eb, value('now')).as('authority'))
     .where('g.id', '=', value('grantId'))
     .where('g.issuer', '=', value('issuer')),
 )
@@ -160,7 +159,8 @@ export async function readContext(db: Kysely<Tables>, asked: Asked): Promise<Gra
   }
 }
 
-function parseContext(text: string): StoredContext {
+/** @throws Unavailable for one that a newer server wrote */
+export function parseContext(text: string): StoredContext {
   const stored = JSON.parse(text) as StoredContext
   // A newer server may have written it: better no token than one that leaves out what the newer one meant.
   if (stored.v !== 1) throw new Unavailable(`a grant's context has version ${String(stored.v)}; this server reads 1`)

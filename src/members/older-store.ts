@@ -20,6 +20,7 @@ import { nameOfStore } from '../storage/store-name.ts'
 import type { Tables } from '../storage/tables.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
 import { createEndings } from './endings.ts'
+import { createNarrowing } from './narrowing.ts'
 import { type Replayed, replay } from './replay.ts'
 
 export interface RecoveryDeps {
@@ -39,6 +40,7 @@ export function createRecovery(deps: RecoveryDeps) {
   const { database, log, now, tokenMillis } = deps
   const audit = createAudit({ node: deps.audit.node + ASIDE.recovery, now, streamFile: deps.audit.stream, log })
   const endings = createEndings({ database, audit, now })
+  const narrowGrant = createNarrowing({ audit, endings, now })
 
   const recorded = (open: (trx: Parameters<typeof noteLife>[0]) => Promise<RecoveryWindow[]>) =>
     database.transaction(async (trx) => {
@@ -58,7 +60,7 @@ export function createRecovery(deps: RecoveryDeps) {
     const { shortLived } = deps
     const entries = readEndings(file, since - MARGIN_MS)
     const revokeKey = deps.revokeKey(audit)
-    const replayed = await replay(entries, { database, endings, shortLived, revokeKey, now })
+    const replayed = await replay(entries, { database, endings, narrowGrant, shortLived, revokeKey, now })
     if (replayed.unreadable > 0)
       log.warn({ file, lines: replayed.unreadable }, 'the log of endings has unreadable lines')
     return replayed

@@ -1,19 +1,21 @@
 /**
  * Ends again what a log of endings says has ended, in a store that does not know it (R46). Whatever has ended stays as it
  * is, with its first reason; so a log can be replayed any number of times, and several in any order. What was shared after
- * an ending is not touched by it: a member may have shared anew before the log was replayed.
+ * an ending is not touched by it: a member may have shared anew before the log was replayed. A grant that was narrowed is
+ * narrowed again, but for its end where the member extended it later.
  */
 import { type Ending, MARGIN_MS, REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { Endings } from './endings.ts'
 import type { EndReason } from './grants.ts'
+import type { NarrowGrant } from './narrowing.ts'
 
 /** What a replay found. */
 export interface Replayed {
   /** Lines. */
   read: number
-  /** What the store held to be alive, and has ended now. */
+  /** What the store held to be alive or wider, and has ended or narrowed now. */
   ended: number
   /** Lines that say nothing we know, or of the future. */
   unreadable: number
@@ -22,6 +24,7 @@ export interface Replayed {
 export interface ReplayDeps {
   database: Database
   endings: Endings
+  narrowGrant: NarrowGrant
   shortLived: (issuer: string) => ShortLived
   /** Revokes a signing key that was revoked at `at`; false where it is gone already. */
   revokeKey: (kid: string, at: number) => Promise<boolean>
@@ -78,6 +81,8 @@ async function replayBatch(batch: readonly Ending[], deps: ReplayDeps): Promise<
   })
   did.forEach(count)
 
+  ended += await replayNarrowings(of('narrowing'), deps)
+
   const connections = of('connection')
   const openOf = (list: string[]) =>
     living(db.selectFrom('connections').select('id').where('ended_at', 'is', null).where('id', 'in', ids(list)))
@@ -99,6 +104,36 @@ async function replayBatch(batch: readonly Ending[], deps: ReplayDeps): Promise<
 
   for (const { kid, at } of of('signing-key')) count(await deps.revokeKey(kid, at))
   return ended
+}
+
+async function replayNarrowings(entries: readonly Of<'narrowing'>[], deps: ReplayDeps): Promise<number> {
+  const { database, narrowGrant } = deps
+  const live = await living(
+    database.db
+      .selectFrom('grants')
+      .select('id')
+      .where('ended_at', 'is', null)
+      .where('id', 'in', ids(entries.map((entry) => entry.grantId))),
+  )
+  const known = entries.filter(({ grantId }) => live.has(grantId)).sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
+  let narrowed = 0
+  await database.transaction(async (trx) => {
+    for (const { grantId, issuer, actor, at, revision, scope, sensitivities, ...left } of known) {
+      const extended = await trx
+        .selectFrom('connection_changes as x')
+        .innerJoin('grants as g', 'g.connection_id', 'x.connection_id')
+        .select('x.id')
+        .where('g.id', '=', grantId)
+        .where('x.kind', '=', 'extended')
+        .where('x.changed_at', '>=', at)
+        .limit(1)
+        .executeTakeFirst()
+      const allowed = { scope, sensitivities, endsAt: extended ? Number.POSITIVE_INFINITY : left.endsAt }
+      const again = { issuer, grantId, allowed, reason: 'replaced' as const, actor, requestId: null }
+      if (await narrowGrant(trx, { ...again, replayed: { at, revision } })) narrowed += 1
+    }
+  })
+  return narrowed
 }
 
 /** A list of none is no SQL. */

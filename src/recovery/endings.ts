@@ -1,6 +1,6 @@
 /**
- * What the log of endings says, line by line (R46): everything that must stay ended when the store is an older one. Ids only.
- * Nothing in it brings anything back to life: whoever can write to the file can end what they know the id of, and no more.
+ * What the log of endings says, line by line (R46): everything that must stay ended when the store is an older one. Ids and
+ * scopes only. Nothing in it brings anything back to life: whoever can write to the file can end or narrow what they know the id of, and no more.
  */
 import { z } from 'zod'
 
@@ -18,6 +18,11 @@ const end = { ...common, reason: id, actor: id }
 const endingSchema = z.discriminatedUnion('kind', [
   z.object({ ...end, kind: z.literal('grant'), grantId: id }),
   z.object({ ...end, kind: z.literal('connection'), connectionId: id }),
+  z.object({
+    ...{ ...common, kind: z.literal('narrowing'), grantId: id, actor: id },
+    // What was left of the grant.
+    ...{ scope: z.string().max(16_384), sensitivities: z.array(id), endsAt: z.int(), revision: z.int().min(0) },
+  }),
   z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
   z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),
   z.object({ ...common, kind: z.literal('signing-key'), kid: id }),

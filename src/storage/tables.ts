@@ -131,14 +131,14 @@ export interface ConnectionRow {
   reminded_for: Millis | null
 }
 
-/** What a member changed of a connection on their own pages, beside sharing and ending it. */
+/** What a member changed of a connection on their own pages. */
 export interface ConnectionChangeRow {
   id: string
   issuer: string
   connection_id: string
   /** Who changed it. */
   member_id: string
-  kind: 'narrowed' | 'extended'
+  kind: 'narrowed' | 'extended' | 'ended'
   /** `{v, scope, sensitivities, endsAt}`: what it was after the change. */
   details: Json
   /** What the page said, where the member decided on one. */

@@ -80,7 +80,7 @@ describe('recording that a member shared', () => {
     const second = await world.share(maria, hers)
     expect(second.connectionId).toBe(first.connectionId)
     expect(await rows('connections')).toHaveLength(1)
-    expect(await world.connections.find(ISSUER, maria)).toMatchObject([{ id: first.connectionId, ended_at: null }])
+    expect(await world.connections.overview(ISSUER, maria)).toMatchObject([{ id: first.connectionId, ended: null }])
   })
 
   it('makes another connection for another patient, another app, and after the first has ended', async () => {
@@ -93,8 +93,8 @@ describe('recording that a member shared', () => {
     const again = await world.share(maria, hers)
     const ids = [first, forLucy, otherApp, again].map((one) => one.connectionId)
     expect(new Set(ids).size).toBe(4)
-    expect(await world.connections.find(ISSUER, maria)).toHaveLength(4)
-    expect(await world.connections.find(OTHER_ISSUER, maria)).toEqual([])
+    expect(await world.connections.overview(ISSUER, maria)).toHaveLength(4)
+    expect(await world.connections.overview(OTHER_ISSUER, maria)).toEqual([])
   })
 
   it('a delegate shares as RelatedPerson, never as the patient (R32)', async () => {

@@ -26,7 +26,7 @@ const replayed = (...endings: NewEnding[]) =>
       for (const ending of endings) yield parseLine(lineOf(ending)) as Ending
     })(),
     {
-      ...{ database: world.database, endings: world.connections, now: world.now },
+      ...{ database: world.database, endings: world.connections, narrowGrant: world.narrowGrant, now: world.now },
       revokeKey: async () => false,
       shortLived: (issuer) => createSqlShortLived({ database: world.database, issuer, now: world.now }),
     },

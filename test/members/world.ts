@@ -3,6 +3,8 @@ import { createAudit } from '../../src/audit/audit.ts'
 import { createLog } from '../../src/log.ts'
 import { createConnections } from '../../src/members/connections.ts'
 import { createDirectory, type PatientChoice } from '../../src/members/directory.ts'
+import { createEndings } from '../../src/members/endings.ts'
+import { createNarrowing } from '../../src/members/narrowing.ts'
 import { createMail } from '../../src/ops/mail.ts'
 import { newId, randomToken } from '../../src/secrets.ts'
 import { openDatabase } from '../../src/storage/database.ts'
@@ -28,7 +30,8 @@ export async function createWorld(given?: string) {
   const jobs = createJobs({ database, log, now, holder: 'test' })
   const mail = createMail({ database, jobs, from: 'plan@example.org', smtpUrl: null, now })
   const directory = createDirectory({ database, now })
-  const connections = createConnections({ database, audit, mail, now, newId })
+  const narrowGrant = createNarrowing({ audit, endings: createEndings({ database, audit, now }), now })
+  const connections = createConnections({ database, audit, mail, tokenMillis: 180 * DAY, now, newId })
 
   const base = () => ({ id: newId(clock.now), created_at: clock.now })
   const apps = new Map<string, { id: string; clientId: string; name: string }>()
@@ -50,6 +53,7 @@ export async function createWorld(given?: string) {
     mail,
     directory,
     connections,
+    narrowGrant,
 
     app(issuer = ISSUER) {
       const app = apps.get(issuer)
@@ -150,7 +154,21 @@ export async function createWorld(given?: string) {
         app: world.app(),
         requestedScope: 'openid patient/*.rs',
         textHash: 'hash-of-the-page',
+        textVersion: 'version-of-the-text',
         language: 'es',
+        record: {
+          v: 1 as const,
+          plan: 'Prairie Health Plan',
+          app: world.app().name,
+          developer: 'Binder',
+          website: null,
+          member: 'Maria Alvarez',
+          patient: choice.name,
+          relation: choice.relation,
+          language: 'es',
+          warning: null,
+          attestationId: null,
+        },
         requestId: 'request-1',
       }
     },
@@ -166,6 +184,8 @@ export async function createWorld(given?: string) {
         ...world.decision(memberId, more.choice ?? (await world.choice(memberId, patientId))),
         grantId,
         grantedScope: 'openid patient/Coverage.rs',
+        sensitivities: [],
+        duration: 'P1Y',
         context: { api: 'fhir' },
         offline: true,
         endsAt: clock.now + 365 * DAY,

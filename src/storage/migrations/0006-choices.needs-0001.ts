@@ -1,5 +1,5 @@
 /** What members choose and change: narrowed grants, changes of connections, what a consent said, attestations of apps. */
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../tables.ts'
 
 export async function up(db: Kysely<Tables>): Promise<void> {
@@ -17,11 +17,24 @@ export async function up(db: Kysely<Tables>): Promise<void> {
       .where(column, 'is not', null)
       .execute()
 
+  // What is live in a connection is found however many grants of it expired over the years.
+  await db.schema
+    .createIndex('grants_open')
+    .on('grants')
+    .columns(['connection_id', 'expires_at'])
+    .where(sql.ref('ended_at'), 'is', null)
+    .execute()
+
   await db.schema.alterTable('connections').addColumn('reminded_for', 'bigint').execute()
 
   for (const column of ['connection_id', 'sensitivities', 'text_version', 'record'] as const)
     await db.schema.alterTable('consents').addColumn(column, 'text').execute()
   await db.schema.createIndex('consents_connection').on('consents').column('connection_id').execute()
+  await db.schema
+    .createIndex('consents_decided')
+    .on('consents')
+    .columns(['issuer', 'member_id', 'patient_id', 'app_id', 'decided_at'])
+    .execute()
 
   await db.schema
     .createTable('connection_changes')

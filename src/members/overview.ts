@@ -1,0 +1,278 @@
+/**
+ * Connections as members see them (R28, R34): their own, and those that others made of their own record.
+ *
+ * Owns: what a list and a page of one connection say, read in a few queries whatever has been shared over the years. History
+ * is told by the rows themselves, never by the audit trail. Does not own: words, or changing anything (changes.ts).
+ */
+import type { Kysely } from 'kysely'
+import type { Database } from '../storage/database.ts'
+import type { ConnectionRow, Tables } from '../storage/tables.ts'
+import { type Consent, consentOf } from './consents.ts'
+import type { Relation } from './delegates.ts'
+import { authority, type EndReason, parseContext } from './grants.ts'
+import { type Extent, parseExtent, unionOf } from './narrowing.ts'
+
+export interface ConnectionSummary {
+  id: string
+  app: { id: string; name: string; website: string | null; privacyPolicyUrl: string | null }
+  developer: string
+  patient: { id: string; name: string; coverageLabel: string | null }
+  approvedBy: { memberId: string; name: string }
+  /** Why the record was open to whoever approved. */
+  relation: Relation
+  /** The member who looks approved it: they may narrow and extend it. Others may only end it. */
+  own: boolean
+  /** What all live grants share together; empty for one that is over. */
+  scope: string
+  sensitivities: readonly string[]
+  /** Ids of the APIs that it opens. */
+  apis: string[]
+  /** Milliseconds, as all times here. */
+  since: number
+  /** When the app last got new tokens; null: never. */
+  lastUsedAt: number | null
+  /** The latest end of a live grant; null for one that is over. */
+  endsAt: number | null
+  /** The app may go on while the member is away: such a connection can be extended. */
+  offline: boolean
+  /** Null for one that is live. `at` is null where nothing but the end of an authority tells. */
+  ended: { at: number | null; reason: EndReason } | null
+}
+
+/** What happened to a connection, the newest first. */
+export type HistoryEntry = { at: number } & (
+  | { kind: 'shared' | 'denied'; consent: Consent }
+  | ({ kind: 'narrowed' | 'extended'; by: { memberId: string; name: string } } & Extent)
+  | { kind: 'used' }
+  /** One of several grants: another device's goes on. */
+  | { kind: 'grant-ended'; reason: EndReason }
+  /** `by`: the member who ended it, where it is known. */
+  | { kind: 'ended'; reason: EndReason; by: { memberId: string; name: string } | null }
+)
+
+export interface ConnectionDetail extends ConnectionSummary {
+  history: HistoryEntry[]
+  /** The decisions of it, the newest first. */
+  consents: Consent[]
+}
+
+export interface Overview {
+  /** All that a member may see: live ones first, each the newest first. */
+  overview(issuer: string, memberId: string): Promise<ConnectionSummary[]>
+  /** One of them; undefined where it is not theirs to see. */
+  detail(issuer: string, memberId: string, connectionId: string): Promise<ConnectionDetail | undefined>
+}
+
+/** So much of a history is told; who launches an app every day decides every day. */
+const LONGEST_HISTORY = 200
+
+/** An end of one grant that ended with its connection is told once. */
+const SAME_MOMENT = 5_000
+
+export function createOverview({ database, now }: { database: Database; now: () => number }): Overview {
+  const { db } = database
+
+  async function summaries(issuer: string, memberId: string, connectionId?: string): Promise<ConnectionSummary[]> {
+    const at = now()
+    const found = await readConnections(db, { issuer, memberId, connectionId })
+    const open = found.filter((row) => row.ended_at === null).map(({ id }) => id)
+    const grants = await readOpenGrants(db, open, at)
+    const lastEnds = await readLastEnds(
+      db,
+      open.filter((id) => !grants.has(id)),
+    )
+    return found.map((row) => {
+      const all = grants.get(row.id) ?? []
+      const live = all.filter((grant) => grant.authority === 1)
+      const extent = unionOf(live)
+      return {
+        id: row.id,
+        app: { id: row.app_id, name: row.app, website: row.website, privacyPolicyUrl: row.privacy_policy_url },
+        developer: row.developer,
+        patient: { id: row.patient_id, name: row.patient, coverageLabel: row.coverage_label },
+        approvedBy: { memberId: row.member_id, name: row.member },
+        relation: row.owns === null ? (row.basis ?? 'self') : 'self',
+        own: row.member_id === memberId,
+        scope: extent.scope,
+        sensitivities: extent.sensitivities,
+        apis: [...new Set(live.map(({ api }) => api))],
+        since: row.created_at,
+        lastUsedAt: row.last_used_at,
+        endsAt: live.length > 0 ? extent.endsAt : null,
+        offline: live.some(({ offline }) => offline),
+        ended: live.length > 0 ? null : endOf(row, { lost: all.length > 0, lastEnd: lastEnds.get(row.id) ?? null }),
+      }
+    })
+  }
+
+  return {
+    async overview(issuer, memberId) {
+      const all = await summaries(issuer, memberId)
+      return [...all.filter(({ ended }) => !ended), ...all.filter(({ ended }) => ended)]
+    },
+
+    async detail(issuer, memberId, connectionId) {
+      // A form may say anything; no id has NUL, and no store takes it.
+      if (connectionId.includes('\0')) return undefined
+      const [summary] = await summaries(issuer, memberId, connectionId)
+      if (!summary) return undefined
+      const consents = await readConsents(db, issuer, summary)
+      const history = [
+        ...consents.map((consent) => ({ at: consent.decidedAt, kind: consent.decision, consent })),
+        ...(await readChanges(db, summary)),
+      ]
+      if (summary.lastUsedAt !== null) history.push({ at: summary.lastUsedAt, kind: 'used' })
+      return { ...summary, history: history.sort((a, b) => b.at - a.at).slice(0, LONGEST_HISTORY), consents }
+    },
+  }
+}
+
+/** Why nothing is live in a connection: it was ended, its authority was, or the calendar came to its end. */
+function endOf(
+  row: Pick<ConnectionRow, 'ended_at' | 'end_reason'>,
+  known: { lost: boolean; lastEnd: number | null },
+): { at: number | null; reason: EndReason } {
+  if (row.ended_at !== null) return { at: row.ended_at, reason: (row.end_reason ?? 'expired') as EndReason }
+  if (known.lost) return { at: null, reason: 'authority_ended' }
+  return { at: known.lastEnd, reason: 'expired' }
+}
+
+async function readConnections(
+  db: Kysely<Tables>,
+  { issuer, memberId, connectionId }: { issuer: string; memberId: string; connectionId: string | undefined },
+) {
+  const owned = await db
+    .selectFrom('own_records')
+    .select('patient_id')
+    .where('issuer', '=', issuer)
+    .where('member_id', '=', memberId)
+    .execute()
+  const records = owned.map((row) => row.patient_id)
+  let query = db
+    .selectFrom('connections as c')
+    .innerJoin('apps as a', 'a.id', 'c.app_id')
+    .innerJoin('organizations as o', 'o.id', 'a.organization_id')
+    .innerJoin('patients as p', 'p.id', 'c.patient_id')
+    .innerJoin('members as m', 'm.id', 'c.member_id')
+    .select(['c.id', 'c.member_id', 'c.patient_id', 'c.app_id', 'c.created_at', 'c.last_used_at'])
+    .select(['c.ended_at', 'c.end_reason', 'a.name as app', 'a.website', 'a.privacy_policy_url'])
+    .select(['o.name as developer', 'p.name as patient', 'p.coverage_label', 'm.name as member'])
+    .select((eb) => [
+      eb
+        .selectFrom('own_records as r')
+        .select('r.id')
+        .whereRef('r.issuer', '=', 'c.issuer')
+        .whereRef('r.member_id', '=', 'c.member_id')
+        .whereRef('r.patient_id', '=', 'c.patient_id')
+        .limit(1)
+        .as('owns'),
+      eb
+        .selectFrom('delegations as d')
+        .select('d.basis')
+        .whereRef('d.issuer', '=', 'c.issuer')
+        .whereRef('d.member_id', '=', 'c.member_id')
+        .whereRef('d.patient_id', '=', 'c.patient_id')
+        .orderBy('d.starts_at', 'desc')
+        .limit(1)
+        .as('basis'),
+    ])
+    .where('c.issuer', '=', issuer)
+    .where((eb) =>
+      records.length > 0
+        ? eb.or([eb('c.member_id', '=', memberId), eb('c.patient_id', 'in', records)])
+        : eb('c.member_id', '=', memberId),
+    )
+  if (connectionId !== undefined) query = query.where('c.id', '=', connectionId)
+  return query.orderBy('c.created_at', 'desc').orderBy('c.id', 'desc').execute()
+}
+
+/** The grants that have not ended, by connection: `authority` says whether the member may still share. */
+async function readOpenGrants(db: Kysely<Tables>, connections: readonly string[], now: number) {
+  const grants = new Map<string, (Extent & { api: string; offline: boolean; authority: number })[]>()
+  if (connections.length === 0) return grants
+  const rows = await db
+    .selectFrom('grants as g')
+    .select(['g.connection_id', 'g.scope', 'g.context', 'g.expires_at'])
+    .select((eb) => authority(eb, now).as('authority'))
+    .where('g.connection_id', 'in', connections)
+    .where('g.ended_at', 'is', null)
+    .where('g.expires_at', '>', now)
+    .execute()
+  for (const row of rows) {
+    if (row.connection_id === null || row.context === null) continue
+    const { api, sensitivities = [] } = parseContext(row.context)
+    const { scope, expires_at: endsAt, authority } = row
+    const offline = scope.split(' ').includes('offline_access')
+    const others = grants.get(row.connection_id) ?? []
+    grants.set(row.connection_id, [...others, { scope, sensitivities, endsAt, api, offline, authority }])
+  }
+  return grants
+}
+
+async function readLastEnds(db: Kysely<Tables>, connections: readonly string[]): Promise<Map<string, number>> {
+  if (connections.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('grants')
+    .select((eb) => ['connection_id', eb.fn.max('expires_at').as('end')])
+    .where('connection_id', 'in', connections)
+    .where('ended_at', 'is', null)
+    .groupBy('connection_id')
+    .execute()
+  return new Map(rows.map(({ connection_id: id, end }) => [id ?? '', Number(end)]))
+}
+
+/** The decisions of a connection. Those of an earlier release do not name it, and no other one was open at their time. */
+async function readConsents(db: Kysely<Tables>, issuer: string, of: ConnectionSummary): Promise<Consent[]> {
+  const rows = await db
+    .selectFrom('consents')
+    .selectAll()
+    .where('issuer', '=', issuer)
+    .where('member_id', '=', of.approvedBy.memberId)
+    .where('patient_id', '=', of.patient.id)
+    .where('app_id', '=', of.app.id)
+    .where('decided_at', '>=', of.since)
+    .where('decided_at', '<=', of.ended?.at ?? Number.MAX_SAFE_INTEGER)
+    .where((eb) => eb.or([eb('connection_id', '=', of.id), eb('connection_id', 'is', null)]))
+    .orderBy('decided_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(LONGEST_HISTORY)
+    .execute()
+  return rows.map(consentOf)
+}
+
+/** What happened to a connection beside decisions on a consent page. */
+async function readChanges(db: Kysely<Tables>, of: ConnectionSummary): Promise<HistoryEntry[]> {
+  const changes = await db
+    .selectFrom('connection_changes as x')
+    .innerJoin('members as m', 'm.id', 'x.member_id')
+    .select(['x.kind', 'x.details', 'x.changed_at', 'x.member_id', 'm.name'])
+    .where('x.connection_id', '=', of.id)
+    .orderBy('x.changed_at', 'desc')
+    .limit(LONGEST_HISTORY)
+    .execute()
+  const entries: HistoryEntry[] = []
+  for (const row of changes) {
+    const by = { memberId: row.member_id, name: row.name }
+    if (row.kind !== 'ended') entries.push({ at: row.changed_at, kind: row.kind, by, ...parseExtent(row.details) })
+  }
+  const grants = await db
+    .selectFrom('grants')
+    .select(['ended_at', 'end_reason'])
+    .where('connection_id', '=', of.id)
+    .where('ended_at', 'is not', null)
+    .orderBy('ended_at', 'desc')
+    .limit(LONGEST_HISTORY)
+    .execute()
+  for (const { ended_at, end_reason } of grants) {
+    const at = ended_at ?? 0
+    const reason = (end_reason ?? 'expired') as EndReason
+    const withConnection = of.ended?.reason === reason && Math.abs(at - (of.ended.at ?? 0)) < SAME_MOMENT
+    if (!withConnection) entries.push({ at, kind: 'grant-ended', reason })
+  }
+  if (of.ended?.at != null) {
+    const last = changes.find((row) => row.kind === 'ended')
+    const by = last ? { memberId: last.member_id, name: last.name } : null
+    entries.push({ at: of.ended.at, kind: 'ended', reason: of.ended.reason, by })
+  }
+  return entries
+}
