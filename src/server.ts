@@ -150,7 +150,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
 
   const passwords = createPasswords()
   const attestations = createAttestations({ database, audit, now })
-  await loadDemonstration({ database, settings, passwords, audit, now })
+  await loadDemonstration({ database, settings, passwords, attest: attestations.put, audit, now })
 
   const directory = createDirectory({ database, now })
   const connections = createConnections({ database, audit, mail, endingsLog, now, newId })
@@ -219,7 +219,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
 
   const app = createApp({ settings, log, views, now })
   app.use(healthRoutes(health))
-  app.use(portalRoutes({ settings, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
+  app.use(portalRoutes({ settings, attestations, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
   app.use(mountIssuers(issuers))
   for (const { environment, authorizations, formsMac } of issuers)
     app.use(

@@ -51,6 +51,15 @@ function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault
     const message = url === null ? null : pageUrlFault(url)
     if (message) faults.push({ path: `${path}.${name}`, message })
   }
+  if (app.kind === 'resource-server' && app.attestation !== null)
+    faults.push({
+      path: `${path}.attestation`,
+      message: 'must not be set for a resource-server, which asks no members',
+    })
+  if (app.attestation?.state === 'attested' && app.attestation.answers === null)
+    faults.push({ path: `${path}.attestation.answers`, message: 'is required where the state is attested' })
+  if (app.attestation?.state === 'declined' && app.attestation.answers !== null)
+    faults.push({ path: `${path}.attestation.answers`, message: 'must be left out where the state is declined' })
   app.scopes?.forEach((scope, index) => {
     if (parseScope(scope)) return
     const message = 'is no scope; accepted are for instance openid, launch/patient, patient/Observation.rs'

@@ -5,11 +5,13 @@
  */
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
+import type { MemberRow } from '../storage/tables.ts'
 import { showConsent, submitConsent, submitDeny } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
 import { createSessionPages } from './session.ts'
-import { basePath, type InteractionDeps, readAction, receiveVisit, type Visit } from './visit.ts'
+import { basePath, type InteractionDeps, readAction, receiveVisit, turnTo, type Visit } from './visit.ts'
+import { leadToWarning, leaveAtWarning, passWarning, showWarning } from './warning.ts'
 
 /** The routes of one issuer's pages. */
 export const interactionRoutes = (deps: InteractionDeps): Middleware => {
@@ -24,6 +26,7 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     const { authorization, member } = visit
     if (authorization.step === 'login' || !member) return showSignIn(visit, deps)
     if (authorization.step === 'patient') return showPatient(visit, member, deps)
+    if (await leadToWarning(visit, member, deps)) return
     return showConsent(visit, member, deps)
   }
 
@@ -49,11 +52,19 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     }),
   )
 
+  const onConsentStep = (handle: (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>) =>
+    onVisit((visit) =>
+      visit.authorization.step === 'consent' && visit.member ? handle(visit, visit.member, deps) : showStep(visit),
+    )
+  router.get('/interaction/:uid/warning', onConsentStep(showWarning))
+  router.post('/interaction/:uid/warning', onConsentStep(passWarning))
+  router.post('/interaction/:uid/leave', onConsentStep(leaveAtWarning))
+
   router.post(
     '/interaction/:uid/consent',
-    onVisit((visit) => {
-      if (visit.authorization.step !== 'consent' || !visit.member) return showStep(visit)
-      return submitConsent(visit, visit.member, deps)
+    onConsentStep(async (visit, member) => {
+      if (await leadToWarning(visit, member, deps)) return
+      return submitConsent(visit, member, deps)
     }),
   )
 
@@ -67,9 +78,7 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     '/interaction/:uid/switch',
     onVisit(async (visit) => {
       await readAction(visit, 'interaction', deps)
-      visit.ctx.status = 303
-      visit.ctx.set('Location', `${visit.path}/sign-in`)
-      visit.ctx.body = ''
+      turnTo(visit, `${visit.path}/sign-in`)
     }),
   )
 

@@ -157,6 +157,9 @@ export const readAction = async (
 /** What a CSRF token is bound to: one action of one authorization. */
 export const actionName = (visit: Visit, action: string): string => `${action}:${visit.authorization.uid}`
 
+/** Turns to another page of the same step. */
+export const turnTo = ({ ctx }: Visit, location: string): void => redirect(ctx, location)
+
 /** Goes on to the next step, which is a page of ours. */
 export const goOn = (visit: Visit, location: string): void => {
   visit.done = 'step'

@@ -1,13 +1,36 @@
 /** The demonstration's developers, apps, credentials and secrets. */
+import type { Transaction } from 'kysely'
+import { optionOf } from '../config/addresses.ts'
 import type { DemonstrationApp } from '../config/settings.ts'
 import { hashSecret } from '../secrets.ts'
+import type { AttestationRow, Tables } from '../storage/tables.ts'
 import { type Desk, demonstrationId, differs, isDemonstrationId, leftOver } from './demonstration-desk.ts'
+import { endOfDay } from './durations.ts'
+
+/** What this part needs of `portal`: keeps what a developer said. Faults of the answers are told below the option `at`. */
+export type Attest = (
+  trx: Transaction<Tables>,
+  said: {
+    id: string
+    actor: string
+    issuer: string
+    appId: string
+    state: AttestationRow['state']
+    answers: unknown
+    person: string
+    evidence: string | null
+    expiresAt: number | null
+  },
+  at: string,
+) => Promise<unknown>
 
 /** Makes the apps as the file says, and suspends those that it no longer names. */
-export async function putApps(desk: Desk, apps: readonly DemonstrationApp[]): Promise<void> {
+export async function putApps(desk: Desk, apps: readonly DemonstrationApp[], attest: Attest): Promise<void> {
   const named = new Set<string>()
   for (const app of apps) {
-    const credentialId = await putCredential(desk, app, await putApp(desk, app))
+    const appId = await putApp(desk, app)
+    await putAttestation(desk, app, appId, attest)
+    const credentialId = await putCredential(desk, app, appId)
     await putSecret(desk, credentialId, app)
     named.add(credentialId)
   }
@@ -42,6 +65,24 @@ async function putApp(desk: Desk, app: DemonstrationApp): Promise<string> {
     await change(trx.updateTable('apps').set(row).where('id', '=', id))
   }
   return id
+}
+
+/** What the file says that the developer said; an answer that was given since, by command, stays in force. */
+async function putAttestation(desk: Desk, app: DemonstrationApp, appId: string, attest: Attest): Promise<void> {
+  const { trx, environment, change } = desk
+  const said = app.attestation
+  const id = said && demonstrationId('attestation', appId, JSON.stringify(said))
+  const rows = await trx.selectFrom('attestations').select('id').where('app_id', '=', appId).execute()
+  const stored = rows.map((row) => row.id).filter(isDemonstrationId)
+  for (const old of stored.filter((one) => one !== id))
+    await change(trx.deleteFrom('attestations').where('id', '=', old))
+  if (!said || !id || stored.includes(id)) return
+  const { timeZone } = environment.plan
+  const expiresAt = said.expiresAt === null ? null : endOfDay(said.expiresAt, timeZone)
+  const { state, answers } = said
+  const row = { id, actor: 'system', issuer: environment.id, appId, state, answers, person: app.developer, expiresAt }
+  const at = `${optionOf(environment)}.demonstration.apps.${app.clientId}.attestation.answers`
+  await change({ execute: () => attest(trx, { ...row, evidence: null }, at) })
 }
 
 async function putCredential({ trx, environment, at, change }: Desk, app: DemonstrationApp, appId: string) {

@@ -10,7 +10,7 @@ import type { Audit } from '../audit/audit.ts'
 import type { DemonstrationMember, Settings } from '../config/settings.ts'
 import type { Database } from '../storage/database.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
-import { putApps } from './demonstration-apps.ts'
+import { type Attest, putApps } from './demonstration-apps.ts'
 import { createDesk } from './demonstration-desk.ts'
 import { putMembers } from './demonstration-people.ts'
 
@@ -25,6 +25,7 @@ export interface DemonstrationDeps {
   database: Database
   settings: Pick<Settings, 'plans'>
   passwords: PasswordWork
+  attest: Attest
   audit: Audit
   now: () => number
 }
@@ -34,6 +35,7 @@ export async function loadDemonstration({
   database,
   settings,
   passwords,
+  attest,
   audit,
   now,
 }: DemonstrationDeps): Promise<void> {
@@ -45,7 +47,7 @@ export async function loadDemonstration({
       // One name for all environments: those of a plan share developers.
       await lockByName(trx, 'demonstration')
       const desk = createDesk(trx, environment, now())
-      await putApps(desk, apps)
+      await putApps(desk, apps, attest)
       await putMembers(desk, members, hashes)
       if (desk.changes() === 0) return
       await audit.record(trx, {

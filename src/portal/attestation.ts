@@ -14,11 +14,11 @@ import type { Database } from '../storage/database.ts'
 import type { AttestationRow, CredentialRow, Tables } from '../storage/tables.ts'
 import { type Answer, answersOf, parseAnswers, QUESTIONNAIRE_VERSION } from './attestation-questions.ts'
 
-type State = AttestationRow['state'] | 'unanswered'
+export type AttestationState = AttestationRow['state'] | 'unanswered'
 
 /** Where an app stands now. */
 export interface Attestation {
-  state: State
+  state: AttestationState
   /** Of the row that counts; null where nobody answered, or the answers have expired. */
   id: string | null
   /** Milliseconds. */

@@ -4,11 +4,15 @@
  * Owns: what the first page lists. Does not own: the demonstration app (sandbox) or registration.
  */
 import type { Environment, Settings } from '../config/settings.ts'
-import type { HomePage } from '../web/pages.ts'
+import type { AttestationFace, HomePage } from '../web/pages.ts'
+import type { Attestations } from './attestation.ts'
 
 type HomeEnvironment = HomePage['plans'][number]['environments'][number]
 
-const demonstrationOf = ({ demonstration }: Environment): HomeEnvironment['demonstration'] =>
+const demonstrationOf = (
+  { demonstration }: Environment,
+  stateOf: (clientId: string) => AttestationFace['state'] | null,
+): HomeEnvironment['demonstration'] =>
   demonstration && {
     members: demonstration.members.map((member) => ({
       username: member.username,
@@ -23,11 +27,18 @@ const demonstrationOf = ({ demonstration }: Environment): HomeEnvironment['demon
       kind,
       secret,
       redirectUris,
+      attestation: kind === 'resource-server' ? null : stateOf(clientId),
     })),
   }
 
-const environmentOf = (environment: Environment, letters: boolean): HomeEnvironment => {
+const environmentOf = async (
+  environment: Environment,
+  letters: boolean,
+  attestations: Attestations,
+): Promise<HomeEnvironment> => {
   const { issuer } = environment
+  const listed = environment.demonstration ? await attestations.list(environment.id) : []
+  const states = new Map(listed.map(({ clientId, attestation }) => [clientId, attestation.state]))
   const document = (kind: 'openid' | 'oauth' | 'smart', name: string) => ({
     kind,
     url: `${issuer}/.well-known/${name}`,
@@ -45,18 +56,26 @@ const environmentOf = (environment: Environment, letters: boolean): HomeEnvironm
     fhirBases: environment.apis.map(({ name, baseUrl }) => ({ name, url: baseUrl })),
     lettersUrl: letters ? `${issuer}/letters` : null,
     signOutUrl: `${issuer}/sign-out`,
-    demonstration: demonstrationOf(environment),
+    demonstration: demonstrationOf(environment, (clientId) => states.get(clientId) ?? null),
   }
 }
 
 /** The first page's contents. `demoUrl` is null where no demonstration app is served. */
-export const homePage = (settings: Settings, demoUrl: string | null): HomePage => ({
+export const homePage = async (
+  settings: Settings,
+  demoUrl: string | null,
+  attestations: Attestations,
+): Promise<HomePage> => ({
   demoUrl,
-  plans: settings.plans.map((plan) => ({
-    id: plan.id,
-    name: plan.name,
-    environments: plan.environments.map((environment) =>
-      environmentOf(environment, settings.mail.smtpUrl === null && environment.sandbox),
-    ),
-  })),
+  plans: await Promise.all(
+    settings.plans.map(async (plan) => ({
+      id: plan.id,
+      name: plan.name,
+      environments: await Promise.all(
+        plan.environments.map((environment) =>
+          environmentOf(environment, settings.mail.smtpUrl === null && environment.sandbox, attestations),
+        ),
+      ),
+    })),
+  ),
 })

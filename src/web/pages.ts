@@ -92,7 +92,19 @@ export interface ConsentResource {
   checked: boolean
   /** Words for what a granular scope narrows the type to, each shown as it is; empty: all of the type. */
   details: string[]
+  /** Boxes named `category` in place of the type's own; null: the type has one box. */
+  categories: null | { value: string; key: string; named: boolean; checked: boolean }[]
+  /** With all of its categories, records that fit none of them are shared too. */
+  whole: boolean
 }
+
+export type ConsentFault =
+  | 'nothing-selected'
+  | 'no-duration'
+  | 'until-empty'
+  | 'until-unclear'
+  | 'until-early'
+  | 'until-late'
 
 export interface ConsentPage {
   memberName: string
@@ -100,19 +112,39 @@ export interface ConsentPage {
   /** Where another person's records can be chosen; null where there is no choice. */
   otherPersonHref: string | null
   app: AppFace
+  attestation: AttestationFace
+  /** What was decided last about the same app and record, and is filled in now; milliseconds. */
+  last: { decidedAt: number } | null
+  /** The app has a connection to this record, which a new decision replaces (R29). */
+  connected: boolean
   bundles: ConsentBundle[]
   /** The app asked for every kind of record: says so, future kinds too (R26). */
   wildcard: boolean
   /** The app learns who the member is (`openid`, `fhirUser`). */
   identity: boolean
-  /** Field `offline` = `yes` when ticked; `endsAt` in milliseconds. Null: not asked for. */
-  offline: null | { checked: boolean; endsAt: number }
+  /** The API holds sensitive records back that are not released; false: the page says that it does not (R25). */
+  enforced: boolean
+  /** Checkboxes named `sensitive`, in the plan's words or the catalogue's. */
+  sensitive: { code: string; name: string; text: string; checked: boolean }[]
+  /**
+   * Radio buttons named `duration`: `once`, a key, or `date` with the day in `until`. Null: the app did not ask for more than
+   * sharing once. A choice that is `cut` ends with the right to act for the patient.
+   */
+  longer: null | {
+    duration: string
+    choices: { key: string; unit: string; count: number; endsAt: number; cut: boolean }[]
+    /** Days, `YYYY-MM-DD`; null: no day of one's own. */
+    days: { first: string; last: string } | null
+    until: string
+  }
   /** Milliseconds: until when access lasts without offline access, and how many minutes that is from now. */
   onceUntil: number
   onceMinutes: number
-  /** Where the member can stop sharing, beside the service desk's phone; null: phone only. */
-  stopUrl: string | null
-  fault: null | 'nothing-selected'
+  /** Where the member can stop sharing, beside the service desk's phone. */
+  stopUrl: string
+  faults: ConsentFault[]
+  /** Goes back in the field `shown`: what is decided on is what this page showed. */
+  shown: string
   action: string
   denyAction: string
   switchAction: string
@@ -205,6 +237,8 @@ export interface HomePage {
           kind: 'public' | 'confidential' | 'resource-server'
           secret: string | null
           redirectUris: string[]
+          /** Null: it asks no members. */
+          attestation: AttestationFace['state'] | null
         }[]
       }
     }[]

@@ -46,6 +46,7 @@ describe('config/development.yaml', () => {
         secret: null,
         redirectUris: ['http://127.0.0.1/callback', 'http://localhost:3000/prairie/sandbox/demo/'],
         scopes: null,
+        attestation: { state: 'attested' },
       },
       {
         clientId: 'demo-confidential',
@@ -53,10 +54,13 @@ describe('config/development.yaml', () => {
         secret: 'demo-confidential-secret',
         redirectUris: ['http://127.0.0.1/callback'],
         scopes: null,
+        attestation: { state: 'attested' },
       },
+      { clientId: 'demo-declined', kind: 'public', attestation: { state: 'declined' } },
+      { clientId: 'demo-unanswered', kind: 'public', attestation: null },
       { clientId: 'demo-resource-server', kind: 'resource-server', secret: 'demo-resource-server-secret' },
     ])
-    expect(sandbox.demonstration?.apps).toHaveLength(3)
+    expect(sandbox.demonstration?.apps).toHaveLength(5)
   })
 
   it('has the members that the demonstration promises', () => {

@@ -8,6 +8,7 @@ import { createThrottle } from '../../src/accounts/throttle.ts'
 import { loadSettings } from '../../src/config/load.ts'
 import type { Demonstration, Settings } from '../../src/config/settings.ts'
 import { loadDemonstration } from '../../src/members/demonstration.ts'
+import { createAttestations } from '../../src/portal/attestation.ts'
 import { hashSecret } from '../../src/secrets.ts'
 import { createSqlShortLived } from '../../src/storage/short-lived-sql.ts'
 import type { Tables } from '../../src/storage/tables.ts'
@@ -16,7 +17,7 @@ import { createWorld, DAY, ISSUER, type World } from './world.ts'
 const passwords = createPasswords({ memoryKiB: 64, passes: 1 })
 const TABLES = [
   ...['organizations', 'apps', 'credentials', 'credential_secrets'],
-  ...['members', 'patients', 'own_records', 'delegations'],
+  ...['members', 'patients', 'own_records', 'delegations', 'attestations'],
 ] as (keyof Tables)[]
 
 let world: World
@@ -43,7 +44,7 @@ function sandboxOf(settings: Settings) {
 }
 
 const load = (settings: Settings, into = world, work = passwords) =>
-  loadDemonstration({ database: into.database, settings, passwords: work, audit: into.audit, now: into.now })
+  loadDemonstration({ ...into, settings, passwords: work, attest: createAttestations(into).put })
 
 async function dump(from = world) {
   const tables: Record<string, unknown[]> = {}

@@ -72,7 +72,7 @@ export interface Walk {
   visitor?: Visitor
 }
 
-/** Signs in, chooses and arrives at the consent page. */
+/** Signs in, chooses, passes the warning if there is one, and arrives at the consent page. */
 export const walkToConsent = async (
   app: App,
   challenge: string,
@@ -83,6 +83,7 @@ export const walkToConsent = async (
     page = await visitor.submit(page, '/sign-in', { username: member, password })
   if (page.html.includes('name="patient"'))
     page = await visitor.submit(page, '/patient', { patient: Visitor.choiceNamed(page, patient ?? '') })
+  if (page.url.endsWith('/warning')) page = await visitor.submit(page, '/warning', {})
   return { visitor, page }
 }
 
