@@ -12,6 +12,7 @@ export type RefusalReason =
   | 'expired'
   | 'not_yet_valid'
   | 'malformed_claims'
+  | 'revoked'
   // 403: the token is good and does not allow this.
   | 'no_patient'
   | 'other_patient'
@@ -23,8 +24,9 @@ export type RefusalReason =
   | 'unsupported_request'
   | 'unsupported_operation'
   | 'unsupported_parameter'
-  // 503: the issuer's keys cannot be had at the moment; the token may be perfectly good (never 401).
+  // 503: the issuer's keys, or its revocation feed, cannot be had at the moment; the token may be perfectly good (never 401).
   | 'keys_unavailable'
+  | 'revocations_unavailable'
 
 export interface Refusal {
   status: 400 | 401 | 403 | 503

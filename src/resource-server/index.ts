@@ -10,6 +10,7 @@ export { type Allowed, type DecideOptions, type Decision, decide, type Refused }
 export { AccessError, operationOutcome, type RefusalReason } from './access-error.ts'
 export { type FhirRequest, type Interaction, type Parameter, parseRequest, type RequestInput } from './request.ts'
 export { type FhirResource, mayRead, type Reader, type ReadOptions, type ReadReason } from './resource.ts'
+export type { FeedState, RevocationOptions } from './revocations.ts'
 export { isSensitive, type SensitiveLabel, sensitiveLabels } from './sensitivity.ts'
 export type { VerifiedToken } from './token.ts'
 export { type Algorithm, createVerifier, type Verifier, type VerifierOptions } from './verify.ts'

@@ -5,6 +5,7 @@
  * Does not own: tokens. A header's own key or key address (jku, jwk, x5u) is never looked at.
  */
 import { type CryptoKey, createLocalJWKSet, errors, type JSONWebKeySet, type JWTHeaderParameters } from 'jose'
+import { discover, fetchJson } from './documents.ts'
 
 export interface IssuerKeysOptions {
   issuer: string
@@ -27,8 +28,6 @@ export interface IssuerKeys {
 
 /** While the issuer cannot be reached it is asked again this often, not at every request. */
 const retrySeconds = 5
-const fetchTimeoutMilliseconds = 5_000
-const longestDocument = 256 * 1024
 
 interface KeySet {
   find: ReturnType<typeof createLocalJWKSet>
@@ -95,25 +94,9 @@ export function createIssuerKeys(options: IssuerKeysOptions): IssuerKeys {
 }
 
 async function discoverJwksUri(issuer: string, fetcher: typeof fetch): Promise<string> {
-  const document = await fetchJson(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, fetcher)
-  // OpenID Connect Discovery section 4.3: the document must be about this very issuer.
-  if (document.issuer !== issuer) throw new Error('the discovery document names another issuer')
+  const document = await discover(issuer, fetcher)
   if (typeof document.jwks_uri !== 'string') throw new Error('the discovery document has no jwks_uri')
   return document.jwks_uri
-}
-
-async function fetchJson(uri: string, fetcher: typeof fetch): Promise<Record<string, unknown>> {
-  const response = await fetcher(uri, {
-    headers: { accept: 'application/json' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(fetchTimeoutMilliseconds),
-  })
-  if (response.status !== 200) throw new Error(`${uri} answered ${response.status}`)
-  const text = await response.text()
-  if (text.length > longestDocument) throw new Error(`${uri} answered with more than ${longestDocument} characters`)
-  const value: unknown = JSON.parse(text)
-  if (typeof value !== 'object' || value === null) throw new Error(`${uri} did not answer with a JSON object`)
-  return value as Record<string, unknown>
 }
 
 function asKeySet(document: Record<string, unknown>): JSONWebKeySet {

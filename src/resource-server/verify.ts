@@ -2,12 +2,13 @@
  * Is this access token good? (RFC 9068 section 4, RFC 8725.)
  *
  * Owns: the checks of a token, in one visible order, and what a good token says.
- * Does not own: what it may be used for (access.ts), the issuer's keys (keys.ts), or revocation: a token that was
- * revoked is seen as good until it expires.
+ * Does not own: what it may be used for (access.ts), the issuer's keys (keys.ts), or what was revoked (revocations.ts):
+ * without the option `revocations` a token that was revoked is seen as good until it expires.
  */
 import { base64url, compactVerify, errors, type JWTHeaderParameters } from 'jose'
 import { AccessError, type RefusalReason } from './access-error.ts'
 import { createIssuerKeys } from './keys.ts'
+import { createRevocations, type FeedState, type RevocationOptions } from './revocations.ts'
 import { parseUniqueObject } from './strict-json.ts'
 import { readClaims, type VerifiedToken } from './token.ts'
 
@@ -33,6 +34,8 @@ export interface VerifierOptions {
   jwksCacheSeconds?: number
   /** Least seconds between two fetches because of an unknown key. Default 30. */
   jwksCooldownSeconds?: number
+  /** Follows the issuer's revocation feed: tokens of a connection that ended are refused within a second. Default: not. */
+  revocations?: RevocationOptions | undefined
 }
 
 const asymmetric = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'] as const
@@ -44,6 +47,15 @@ export interface Verifier {
   verify(token: string): Promise<VerifiedToken>
   /** Verifies the `Authorization` header of a request. Throws AccessError, also for a missing or malformed header. */
   authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken>
+  /**
+   * Begins to follow the revocation feed, which the first verification does otherwise; settles when all is known that has
+   * ended, and never fails. At once without the option `revocations`.
+   */
+  follow(): Promise<void>
+  /** How it stands with the revocation feed; `off` without the option. For a health check. */
+  feedState(): FeedState
+  /** Follows the feed no more. A process that does not call it stays alive as long as the feed. */
+  close(): void
 }
 
 /** Ours are below 4,000 characters with every scope there is. */
@@ -74,6 +86,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
     cooldownSeconds: options.jwksCooldownSeconds ?? 30,
   })
 
+  const revocations =
+    options.revocations &&
+    createRevocations({
+      ...options.revocations,
+      issuer: options.issuer,
+      fetch: options.fetch ?? fetch,
+      now,
+      clockTolerance,
+    })
+
   const refuse = (reason: RefusalReason, description: string) =>
     new AccessError({ status: 401, reason, description, realm })
 
@@ -86,7 +108,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     await checkSignature(token, header)
     checkAudience(claims)
     checkTimes(claims)
-    return readClaims(claims, (description) => refuse('malformed_claims', description))
+    const verified = readClaims(claims, (description) => refuse('malformed_claims', description))
+    await checkRevocation(verified)
+    return verified
   }
 
   function readShape(token: string): { header: JWTHeaderParameters; claims: Record<string, unknown> } {
@@ -160,6 +184,27 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
+  async function checkRevocation({ grantId, claims }: VerifiedToken): Promise<void> {
+    if (!revocations) return
+    // A grant that was narrowed goes on, and its newer tokens say less.
+    const revision = claims.grant_revision ?? 0
+    if (grantId === undefined || !Number.isSafeInteger(revision)) {
+      throw refuse('malformed_claims', 'The access token does not say which grant it is of.')
+    }
+    const standing = await revocations.judge(grantId, Number(revision))
+    if (standing === 'revoked') {
+      throw refuse('revoked', 'The access token was revoked. Use the refresh token, or authorize again.')
+    }
+    if (standing === 'unknown') {
+      throw new AccessError({
+        status: 503,
+        reason: 'revocations_unavailable',
+        description: 'Access tokens cannot be verified at the moment. The token may be good: keep it and try again.',
+        retryAfter: 5,
+      })
+    }
+  }
+
   async function authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken> {
     const header = authorizationHeader?.trim() ?? ''
     if (!/^bearer(\s|$)/i.test(header)) {
@@ -173,7 +218,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verify(token)
   }
 
-  return { verify, authenticate }
+  return {
+    verify,
+    authenticate,
+    follow: async () => revocations?.follow(),
+    feedState: () => revocations?.state() ?? 'off',
+    close: () => revocations?.close(),
+  }
 }
 
 /** RFC 7515 section 4.1.9: `application/` may be left out; media types have no case. */
