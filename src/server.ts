@@ -14,7 +14,7 @@ import { createPasswords, passwordsAtOnce } from './accounts/password.ts'
 import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAudit, MOST_CHAINS } from './audit/audit.ts'
-import type { Settings } from './config/settings.ts'
+import type { Environment, Settings } from './config/settings.ts'
 import { LatchkeyError } from './errors.ts'
 import { interactionRoutes } from './interactions/routes.ts'
 import type { Log } from './log.ts'
@@ -37,7 +37,7 @@ import { portalRoutes } from './portal/routes.ts'
 import { openEndingsLog } from './recovery/endings-log.ts'
 import { demoUrl, findDemoApi } from './sandbox/demo.ts'
 import { demoRoutes } from './sandbox/demo-routes.ts'
-import { createSandboxFhir } from './sandbox/fhir/index.ts'
+import { createSandboxFhir, type SandboxFhir, type SandboxFhirOptions } from './sandbox/fhir/index.ts'
 import { letterRoutes } from './sandbox/letters-routes.ts'
 import { createPeople } from './sandbox/people/index.ts'
 import { sandboxRoutes } from './sandbox/routes.ts'
@@ -98,19 +98,25 @@ const whyNotListening = ({ code, message }: NodeJS.ErrnoException, port: number,
 const chainsOf = ({ database }: Settings): number =>
   engineOf(database.url) === 'sqlite' ? 1 : Math.min(database.pool.size, MOST_CHAINS)
 
+/** The sandbox follows the feed as any FHIR server would, over HTTP, with the demonstration's credential for one. */
+const followerOf = ({ demonstration }: Environment, url: string): SandboxFhirOptions['follower'] => {
+  const app = demonstration?.apps.find(({ kind }) => kind === 'resource-server')
+  return app?.secret ? { clientId: app.clientId, clientSecret: app.secret, url } : undefined
+}
+
 /** Builds a server on its store: migrates, makes missing keys, loads the demonstration. Does not listen yet. */
 export const createServer = async (options: ServerOptions): Promise<Server> => {
   const { settings, log, now = Date.now, wrapDialect, openSigner } = options
   const redis = settings.redis && (await openRedis({ settings: settings.redis, log }))
   const lock = lockServer(settings.database.url)
   const sealer = createSealer(settings.sealingKeys)
+  const tokenMillis = settings.tokens.refreshTokenDays * 86_400_000
 
   const shortLivedOn =
     (store: Database) =>
     (issuer: string): ShortLived =>
       redis ? createRedisShortLived({ redis, issuer, now }) : createSqlShortLived({ database: store, issuer, now })
   const recover = async (store: Database): Promise<void> => {
-    const tokenMillis = settings.tokens.refreshTokenDays * 86_400_000
     const recovery = createRecovery({
       database: store,
       audit: settings.audit,
@@ -153,7 +159,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   await loadDemonstration({ database, settings, passwords, attest: attestations.put, audit, now })
 
   const directory = createDirectory({ database, now })
-  const connections = createConnections({ database, audit, mail, endingsLog, now, newId })
+  const connections = createConnections({ database, audit, mail, endingsLog, tokenMillis, now, newId })
   const i18n = createI18n({ dir: join(viewsFolder, 'locales') })
   const assets = createAssets({ dir: join(viewsFolder, 'assets'), plans: settings.plans })
   const views = createViews({ dir: viewsFolder, i18n, assets })
@@ -241,6 +247,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         consent: settings.consent,
       }),
     )
+  const sandboxServers: SandboxFhir[] = []
   for (const environment of sandboxes) {
     for (const api of environment.apis.filter(({ sandbox }) => sandbox)) {
       const endpoints = endpointsOf(environment)
@@ -251,9 +258,11 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         api,
         endpoints,
         people,
+        follower: followerOf(environment, endpoints.revocationFeed),
         log,
         now,
       })
+      sandboxServers.push(fhir)
       app.use(sandboxRoutes(fhir, api))
     }
     app.use(demoRoutes({ environment, views }))

@@ -114,6 +114,7 @@ function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: st
     revocation: endpoint(options.revocation, 'revoke'),
     userinfo: endpoint(options.userinfo, 'userinfo'),
     jwks: endpoint(options.jwks, 'jwks'),
+    revocations: endpoint(options.revocations, 'revocations'),
   }
 }
 

@@ -161,6 +161,7 @@ const environment = z.strictObject({
       revocation: endpoint.optional().describe('Default {issuer path}/revoke.'),
       userinfo: endpoint.optional().describe('Default {issuer path}/userinfo.'),
       jwks: endpoint.optional().describe('Default {issuer path}/jwks.'),
+      revocations: endpoint.optional().describe('The revocation feed. Default {issuer path}/revocations.'),
     },
     'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',
   ).prefault({}),

@@ -153,6 +153,8 @@ export interface Endpoints {
   revocation: { path: string; aliases: string[] }
   userinfo: { path: string; aliases: string[] }
   jwks: { path: string; aliases: string[] }
+  /** The revocation feed, for resource servers. */
+  revocations: { path: string; aliases: string[] }
 }
 
 /** Something that tokens of this issuer open (R42). */

@@ -82,7 +82,12 @@ export function createEndings(deps: {
     // The condition and the change are one statement: of any number of callers exactly one ends the grant.
     const ended = await trx
       .updateTable('grants')
-      .set({ ended_at: at, end_reason: reason })
+      .set({
+        ended_at: at,
+        end_reason: reason,
+        // Until then this store went on giving out tokens, which the revocation feed must name for as long as they live.
+        ...(end.replayedFrom === undefined ? {} : { narrowed_at: now() }),
+      })
       .where('id', '=', grantId)
       .where('issuer', '=', issuer)
       .where('ended_at', 'is', null)

@@ -12,7 +12,7 @@ import type { Issuer } from './issuers.ts'
 import { engineRoutes } from './provider.ts'
 import { rememberRequest } from './request-state.ts'
 
-export type MountedIssuer = Pick<Issuer, 'environment' | 'answer' | 'userinfo'>
+export type MountedIssuer = Pick<Issuer, 'environment' | 'answer' | 'userinfo' | 'revocationFeed'>
 
 const longestRequest = 8192
 const metadata = '/.well-known/oauth-authorization-server'
@@ -99,7 +99,7 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
   const handlers = new Map<string, Handler>()
   const prefixes: { host: string; path: string; handle: (ctx: Context, rest: string) => Promise<void> }[] = []
 
-  for (const { environment, answer, userinfo } of issuers) {
+  for (const { environment, answer, userinfo, revocationFeed } of issuers) {
     const { host } = new URL(environment.issuer)
     const base = pathOf(environment.issuer)
 
@@ -152,6 +152,8 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
         name === 'authorization' ? authorize : name === 'userinfo' ? userinfo : (ctx) => handOver(ctx, route)
       for (const address of [path, ...aliases]) at(address, handler)
     }
+    const { revocations } = environment.endpoints
+    for (const address of [revocations.path, ...revocations.aliases]) at(address, revocationFeed.handle)
     for (const address of [`${base}${openid}`, `${openid}${base}`]) at(address, (ctx) => handOver(ctx, openid))
     for (const address of [`${base}${metadata}`, `${metadata}${base}`]) at(address, (ctx) => handOver(ctx, metadata))
     at(`${base}${smart}`, async (ctx) => openDocument(ctx, smartDocument(environment)))

@@ -171,6 +171,7 @@ export interface GrantRow {
   end_reason: string | null
   /** How often it was narrowed: tokens of an earlier revision say too much. */
   revision: number
+  /** Or when its end, which was earlier, came to this store from the log of endings. */
   narrowed_at: Millis | null
 }
 

@@ -35,6 +35,8 @@ export interface SandboxFhirOptions {
   /** Absolute addresses of the issuer's endpoints, for the CapabilityStatement. */
   endpoints: { authorization: string; token: string; introspection: string; revocation: string }
   people: readonly Resource[]
+  /** The credential with which it follows the issuer's revocation feed; without one it honours tokens as long as they live. */
+  follower?: { clientId: string; clientSecret: string; url: string } | undefined
   log: Pick<Log, 'error' | 'warn'>
   now?: () => number
   fetch?: typeof fetch
@@ -60,6 +62,7 @@ export interface FhirAnswer {
 export interface SandboxFhir {
   /** Answers one request. Never throws. */
   handle(input: FhirInput): Promise<FhirAnswer>
+  close(): void
 }
 
 const defaultPage = 50
@@ -92,6 +95,10 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
     typ: [api.tokenProfile.typ],
     now: options.now,
     fetch: options.fetch,
+    revocations: options.follower && {
+      ...options.follower,
+      onProblem: (problem) => log.warn({ problem, api: api.name }, 'the sandbox does not hear the revocation feed'),
+    },
   })
   const capabilities = () =>
     capabilityStatement({ baseUrl, name: api.name, endpoints: options.endpoints, types, store })
@@ -162,7 +169,7 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
       return send({ status: 500, body: outcome('exception', 'The sandbox failed. Please try again.') })
     }
   }
-  return { handle }
+  return { handle, close: verifier.close }
 }
 
 /** Requests that no token would open here, because the sandbox only reads. */
