@@ -7,7 +7,9 @@ import type { Api, Environment } from '../config/settings.ts'
 import { type SmartEndpoints, scopesOf, smartConfiguration } from '../smart/discovery.ts'
 
 /** The absolute addresses of an issuer's endpoints, as configured. */
-export const endpointsOf = (environment: Environment): SmartEndpoints & { userinfo: string } => {
+export const endpointsOf = (
+  environment: Environment,
+): SmartEndpoints & { userinfo: string; revocationFeed: string } => {
   const { endpoints } = environment
   const at = ({ path }: { path: string }): string => new URL(path, environment.issuer).href
   return {
@@ -17,10 +19,13 @@ export const endpointsOf = (environment: Environment): SmartEndpoints & { userin
     revocation: at(endpoints.revocation),
     userinfo: at(endpoints.userinfo),
     jwks: at(endpoints.jwks),
+    revocationFeed: at(endpoints.revocations),
   }
 }
 
-const scopesOfAll = (apis: readonly Api[]): string[] => [...new Set(apis.flatMap((api) => scopesOf(api)))]
+const scopesOfAll = (environment: Environment, apis: readonly Api[]): string[] => [
+  ...new Set(apis.flatMap((api) => scopesOf(api, environment.plan.sensitiveCategories))),
+]
 
 const authMethods = ['none', 'client_secret_basic', 'client_secret_post']
 /** Of the ID token; `auth_time` and `nonce` where the request calls for them. */
@@ -31,7 +36,7 @@ export const smartDocument = (environment: Environment, api?: Api): Record<strin
   smartConfiguration({
     issuer: environment.issuer,
     endpoints: endpointsOf(environment),
-    scopes: scopesOfAll(api ? [api] : environment.apis),
+    scopes: scopesOfAll(environment, api ? [api] : environment.apis),
   })
 
 /** The engine's metadata with our addresses, our scopes, and only what works. */
@@ -48,7 +53,8 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
     introspection_endpoint_auth_methods_supported: authMethods,
     revocation_endpoint: endpoints.revocation,
     revocation_endpoint_auth_methods_supported: authMethods,
-    scopes_supported: scopesOfAll(environment.apis),
+    revocation_feed_endpoint: endpoints.revocationFeed,
+    scopes_supported: scopesOfAll(environment, environment.apis),
     claims_supported: claims,
     response_modes_supported: ['query'],
     token_endpoint_auth_methods_supported: authMethods,

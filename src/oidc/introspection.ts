@@ -14,6 +14,7 @@ import type { ShortLived } from '../storage/short-lived.ts'
 import type { Clients } from './clients.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { fhirUserUrl } from './subjects.ts'
+import { releasedCategories } from './token-response.ts'
 
 /** A live access token of this issuer, with the grant it rests on. */
 export interface LiveToken {
@@ -81,6 +82,8 @@ export const createIntrospection = (deps: {
     if (await shortLived.get(REVOKED_TOKENS, claims.jti)) return undefined
     const grant = await connections.grantContext(environment.id, claims.grant_id)
     if (grant?.standing !== 'live') return undefined
+    // Made before the grant was narrowed, so it says too much.
+    if (Number(claims.grant_revision ?? 0) < grant.revision) return undefined
     return { claims, grant, scope: scopeOfClaims(claims) }
   }
 
@@ -105,7 +108,7 @@ export const createIntrospection = (deps: {
   const introspect = async (token: string, asking: string): Promise<Record<string, unknown>> => {
     const live = await liveToken(token)
     if (!live || !(await mayIntrospect(asking, live.grant))) return { active: false }
-    const { iss, sub, aud, exp, iat, jti, client_id } = live.claims
+    const { iss, sub, aud, exp, iat, jti, client_id, sensitivities } = live.claims
     return {
       active: true,
       token_type: 'Bearer',
@@ -118,6 +121,7 @@ export const createIntrospection = (deps: {
       iat,
       jti,
       patient_id: live.grant.patientFhirId,
+      ...(sensitivities === undefined ? {} : { sensitivities }),
       ...smartMembers(live.grant),
     }
   }
@@ -137,12 +141,17 @@ export const createIntrospection = (deps: {
   }
 
   /** Completes the engine's answer for an active refresh token. */
-  const completeRefreshToken = (body: Record<string, unknown>, grant: GrantContext): Record<string, unknown> => ({
-    ...body,
-    scope: grant.row.scope,
-    patient_id: grant.patientFhirId,
-    ...smartMembers(grant),
-  })
+  const completeRefreshToken = (body: Record<string, unknown>, grant: GrantContext): Record<string, unknown> => {
+    const { scope } = grant.row
+    const sensitivities = releasedCategories(environment.plan, grant.sensitivities, scope)
+    return {
+      ...body,
+      scope,
+      patient_id: grant.patientFhirId,
+      ...(sensitivities.length > 0 ? { sensitivities } : {}),
+      ...smartMembers(grant),
+    }
+  }
 
   return { liveToken, mayIntrospect, introspect, revoke, completeRefreshToken }
 }

@@ -84,6 +84,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
     environment,
     clients,
     accessTokenSeconds: settings.tokens.accessTokenMinutes * 60,
+    now,
   })
   const steps = createSteps({ shortLived, now })
   const adapter = createAdapterFactory({
@@ -97,6 +98,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
     connections,
     refreshTokens: createRefreshTokens({ database, issuer: environment.id, now }),
     idTokenOnRefresh: settings.tokens.idTokenOnRefresh,
+    tokenMillis: settings.tokens.refreshTokenDays * 86_400_000,
     mac,
     now,
   })

@@ -84,7 +84,10 @@ const settingsOf = (
   findAccount: tellFaults(hooks.findAccount),
   jwks: engineKeys(keys.signers),
   routes: engineRoutes,
-  scopes: ['openid', 'fhirUser', 'launch/patient', 'offline_access'],
+  scopes: [
+    ...['openid', 'fhirUser', 'launch/patient', 'offline_access'],
+    ...environment.plan.sensitiveCategories.flatMap(({ scope }) => scope ?? []),
+  ],
   claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
   subjectTypes: ['public'],
   responseTypes: ['code'],

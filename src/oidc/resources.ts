@@ -4,14 +4,14 @@
  * Owns: `aud` and `resource` (R6, RFC 8707), dropping what is unknown or not allowed (R7).
  * Does not own: what the member ticks (interactions), the grammar of scopes (smart).
  */
-import type { Api, Environment } from '../config/settings.ts'
+import type { Api, Environment, Plan } from '../config/settings.ts'
 import { scopesOf } from '../smart/discovery.ts'
-import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
+import { isSensitiveScope, parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
+import { sparing, type TokenFrame } from '../smart/token-size.ts'
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
 import { stateOf } from './request-state.ts'
-import { longestToken, longestTokenOf, sparing } from './token-size.ts'
 
 const trimmed = (url: string): string => url.replace(/\/+$/, '')
 
@@ -19,23 +19,43 @@ const trimmed = (url: string): string => url.replace(/\/+$/, '')
 export const apiNamed = (apis: readonly Api[], audience: string): Api | undefined =>
   apis.find((api) => [api.baseUrl, ...api.aliases].some((url) => trimmed(url) === trimmed(audience)))
 
-/** What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` scope (R7). */
-export const availableScopes = (requested: string, api: Api, allowed: readonly string[] | null): Scope[] => {
-  const offered = parseScopes(scopesOf(api).join(' ')).scopes
+/**
+ * What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` scope (R7). The scope
+ * of a sensitive category is only for apps that were approved for it by name (R25).
+ */
+export const availableScopes = (
+  requested: string,
+  api: Api,
+  allowed: readonly string[] | null,
+  categories: Plan['sensitiveCategories'],
+): Scope[] => {
+  const offered = parseScopes(scopesOf(api, categories).join(' ')).scopes
   // The wildcard is offered for what the API has, so it must not cover a type that the API has not.
   const known = parseScopes(requested).scopes.filter(
     (scope) => scope.kind === 'plain' || scope.resource === '*' || api.resources.includes(scope.resource),
   )
   const asked = narrow(known, offered).kept
-  const mayAsk = allowed === null ? asked : narrow(asked, parseScopes(allowed.join(' ')).scopes).kept
+  const mayAsk =
+    allowed === null
+      ? asked.filter(({ text }) => !isSensitiveScope(text))
+      : narrow(asked, parseScopes(allowed.join(' ')).scopes).kept
   return withLaunchPatient(mayAsk)
 }
+
+/** What stands in each access token of an app at an API. */
+export const frameOf = (environment: Environment, api: Api, clientId: string): TokenFrame => ({
+  issuer: environment.issuer,
+  api,
+  clientId,
+  sensitivities: environment.plan.sensitiveCategories.map(({ code }) => code),
+})
 
 export const createResources = (deps: {
   environment: Environment
   clients: Clients
   /** The life of access tokens, in seconds. */
   accessTokenSeconds: number
+  now: () => number
 }) => {
   const { environment, clients } = deps
 
@@ -80,25 +100,31 @@ export const createResources = (deps: {
       const audience = oidc.params?.aud
       if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
         throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
+      if (api.sensitivity === 'refused')
+        throw new errors.AccessDenied(
+          'sensitivity_not_enforced: this API cannot hold back sensitive records, so the plan shares nothing through it',
+        )
       const requested = String(oidc.params?.scope ?? '')
-      const available = availableScopes(requested, api, scopes)
+      const available = availableScopes(requested, api, scopes, environment.plan.sensitiveCategories)
       if (available.length === 0)
         throw new errors.InvalidScope(
           'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
           requested,
         )
-      const of = { issuer: environment.issuer, api, clientId: client.clientId }
-      const kept = sparing(available, (some) => longestTokenOf(some, of) <= longestToken)
+      const kept = sparing(available, frameOf(environment, api, client.clientId))
       if (!kept)
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)
     }
+    const { grant } = stateOf(ctx.req)
+    const left = grant ? Math.floor((grant.row.expires_at - deps.now()) / 1000) : Number.POSITIVE_INFINITY
     const held = oidc.entities.RefreshToken?.scope ?? oidc.entities.AuthorizationCode?.scope ?? oidc.params?.scope
     return {
       scope: scopeText(parseScopes(String(held ?? '')).scopes.filter((scope) => scope.kind === 'resource')),
       audience: api.baseUrl,
       accessTokenFormat: 'jwt' as const,
-      accessTokenTTL: deps.accessTokenSeconds,
+      // No access token outlives the consent that it rests on.
+      accessTokenTTL: Math.max(1, Math.min(deps.accessTokenSeconds, left)),
       jwt: { sign: { alg: api.tokenProfile.algorithm } },
     }
   }

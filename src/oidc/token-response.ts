@@ -1,25 +1,39 @@
 /**
  * What an app is handed: the answer of the token endpoint and the access token itself.
  *
- * Owns: the members that SMART adds (R3), the token profile of each API (R42), why a refresh was refused (R9).
+ * Owns: the members that SMART adds (R3), the token profile of each API (R42), which sensitive categories a token releases (R25),
+ * why a refresh was refused (R9).
  * Does not own: issuing (the engine) or which scopes were granted (members/connections).
  */
-import type { Api, Environment } from '../config/settings.ts'
+import type { Api, Environment, Plan } from '../config/settings.ts'
 import type { GrantContext } from '../members/grants.ts'
-import { parseScopes } from '../smart/scope.ts'
-import { covers } from '../smart/scope-set.ts'
+import { parseScopes, scopeText } from '../smart/scope.ts'
+import { narrow } from '../smart/scope-set.ts'
+import { fitting } from '../smart/token-size.ts'
 import type { EngineContext } from './engine.ts'
 import { stateOf } from './request-state.ts'
+import { frameOf } from './resources.ts'
 import { fhirUserUrl } from './subjects.ts'
 
-/** The scopes of one answer: all that was granted, or what a refresh asked of it, in its own words. */
+/** The scopes of one answer: all that was granted, or what of it a refresh asked for, in its own words. */
 export const answeredScope = (granted: string, asked: string | undefined): string => {
   if (!asked) return granted
-  const held = parseScopes(granted).scopes
-  return parseScopes(asked)
-    .scopes.filter((scope) => covers(held, scope))
-    .map((scope) => scope.text)
-    .join(' ')
+  return scopeText(narrow(parseScopes(asked).scopes, parseScopes(granted).scopes).kept)
+}
+
+/**
+ * The sensitive categories that a token of this scope releases (R25): those that the member released and the plan still has, and
+ * where one has a scope, only with it.
+ */
+export const releasedCategories = (
+  plan: Pick<Plan, 'sensitiveCategories'>,
+  released: readonly string[],
+  scope: string,
+): string[] => {
+  const scopes = new Set(scope.split(' '))
+  return plan.sensitiveCategories
+    .filter((category) => released.includes(category.code) && (!category.scope || scopes.has(category.scope)))
+    .map(({ code }) => code)
 }
 
 /** Why a grant ended, in words for an app's developer. */
@@ -44,9 +58,13 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     return grant
   }
 
+  /** The scopes of this answer, in words for which its token has room. */
   const scopeOf = (ctx: EngineContext): string => {
+    const grant = grantOf(ctx)
     const asked = ctx.oidc.entities.RotatedRefreshToken ? ctx.oidc.params?.scope : undefined
-    return answeredScope(grantOf(ctx).row.scope, typeof asked === 'string' ? asked : undefined)
+    const scope = answeredScope(grant.row.scope, typeof asked === 'string' ? asked : undefined)
+    const api = apiOf(grant)
+    return api ? fitting(scope, frameOf(environment, api, grant.row.client_id)) : scope
   }
 
   /** Claims of the access token beside those of RFC 9068: the patient, the person, the handle of the grant. */
@@ -60,6 +78,7 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
       patient_id: grant.patientFhirId,
       fhirUser: fhirUserUrl(environment, grant),
       grant_id: grant.row.id,
+      ...(grant.revision > 0 ? { grant_revision: grant.revision } : {}),
     }
   }
 
@@ -72,6 +91,8 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     const profile = apiOf(grantOf(ctx))?.tokenProfile
     if (!profile) throw new TypeError('a token is issued for an API that is not configured')
     const scope = scopeOf(ctx)
+    const released = releasedCategories(environment.plan, grantOf(ctx).sensitivities, scope)
+    if (released.length > 0) jwt.payload.sensitivities = released
     delete jwt.payload.scope
     jwt.payload[profile.scopeClaim] = profile.scopeFormat === 'array' ? scope.split(' ') : scope
     if (profile.typ !== 'at+jwt') jwt.header = { ...jwt.header, typ: profile.typ }

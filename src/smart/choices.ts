@@ -5,7 +5,7 @@
  * Owns: which boxes a list of scopes makes, and the scopes behind the ticks, exactly.
  * Does not own: words (scope-words.ts names their keys), or whether a token has room for the result (token-size.ts).
  */
-import { parseScope, parseScopes, type ResourceScope, type Scope, spellScope } from './scope.ts'
+import { isSensitiveScope, parseScope, parseScopes, type ResourceScope, type Scope, spellScope } from './scope.ts'
 import { covers, expand } from './scope-set.ts'
 import { type Category, categoriesOf } from './scope-words.ts'
 import { parseTokenValue, spellTokenValue, type TokenValue, tokenIncludes, tokenOverlap } from './token-value.ts'
@@ -51,10 +51,16 @@ export interface Ticked {
 }
 
 const isResource = (scope: Scope): scope is ResourceScope => scope.kind === 'resource'
-const isChoice = (text: string): boolean => text === 'offline_access' || text.startsWith('sensitive/')
+const isChoice = (text: string): boolean => text === 'offline_access' || isSensitiveScope(text)
 
 const categoryValues = (scope: ResourceScope): TokenValue[][] =>
   scope.query.filter(([name]) => name === 'category').map(([, value]) => parseTokenValue(value))
+
+/** The value of the only restriction on the category; undefined where there is none or more than one. */
+const soleCategory = (scope: Scope): string | undefined => {
+  const [only, ...more] = isResource(scope) ? scope.query.filter(([name]) => name === 'category') : []
+  return more.length > 0 ? undefined : only?.[1]
+}
 
 /** Restricted, and by something else than its category. */
 const isRestrictedOtherwise = (scope: ResourceScope): boolean =>
@@ -62,6 +68,10 @@ const isRestrictedOtherwise = (scope: ResourceScope): boolean =>
 
 const includes = (wide: CategoryChoice, narrow: CategoryChoice): boolean =>
   parseTokenValue(wide.value).some((one) => parseTokenValue(narrow.value).some((other) => tokenIncludes(one, other)))
+
+/** May anything be in both? */
+const meets = (choice: CategoryChoice, value: TokenValue): boolean =>
+  parseTokenValue(choice.value).some((one) => tokenOverlap(one, value) !== undefined)
 
 const namedChoice = ({ key, system, code }: Category): CategoryChoice => ({
   key,
@@ -90,6 +100,10 @@ export const categoryScope = (scope: ResourceScope, value: string): ResourceScop
     query: [...scope.query.filter(([name]) => name !== 'category'), ['category', value]],
   })
 
+const distinct = (scopes: readonly Scope[]): Scope[] => [
+  ...new Map(scopes.map((scope) => [scope.text, scope])).values(),
+]
+
 const unique = (choices: readonly CategoryChoice[]): CategoryChoice[] => [
   ...new Map(choices.map((choice) => [choice.key, choice])).values(),
 ]
@@ -101,26 +115,31 @@ const inOrder = (type: string, choices: readonly CategoryChoice[]): CategoryChoi
   return unique(choices).sort((one, other) => placeOf(one) - placeOf(other))
 }
 
-/** What a delegate's mask says of a type: nothing, all of it, or these categories. */
-const maskOf = (type: string, mask: readonly ResourceScope[]): 'nothing' | 'all' | TokenValue[] => {
+/** What a delegate's mask says of a type: nothing, all of it, or these categories. What is no category of ours counts as all. */
+const maskOf = (
+  type: string,
+  mask: readonly ResourceScope[],
+  asked: readonly CategoryChoice[],
+): 'nothing' | 'all' | TokenValue[] => {
   const named = mask.filter((scope) => scope.resource === '*' || scope.resource === type)
   if (named.length === 0) return 'nothing'
+  const values = named.flatMap((scope) => categoryValues(scope).flat())
+  const known = [...categoriesOf(type).map(namedChoice), ...asked]
   const byCategory = named.every((scope) => scope.query.length === 1 && categoryValues(scope).length === 1)
-  return byCategory ? named.flatMap((scope) => categoryValues(scope).flat()) : 'all'
+  return byCategory && values.every((value) => known.some((each) => meets(each, value))) ? values : 'all'
 }
 
 const typeChoice = (type: string, scopes: ResourceScope[], mask: readonly ResourceScope[]): TypeChoice | undefined => {
-  const taken = maskOf(type, mask)
+  const asked = scopes.flatMap(categoriesWithin)
+  const taken = maskOf(type, mask, asked)
   const masked = taken !== 'nothing'
   const unrestricted = scopes.some((scope) => scope.query.length === 0)
   if (categoriesOf(type).length === 0 || scopes.every(isRestrictedOtherwise)) {
     // What is left of a type that is one box could not be said simply, so nothing of it is offered (R34).
     return masked ? undefined : { type, scopes, whole: unrestricted, masked, categories: null }
   }
-  const isTaken = ({ value }: CategoryChoice) =>
-    taken === 'all' ||
-    (masked && parseTokenValue(value).some((one) => taken.some((other) => tokenOverlap(one, other) !== undefined)))
-  const categories = inOrder(type, scopes.flatMap(categoriesWithin)).filter((category) => !isTaken(category))
+  const isTaken = (choice: CategoryChoice) => taken === 'all' || (masked && taken.some((value) => meets(choice, value)))
+  const categories = inOrder(type, asked).filter((category) => !isTaken(category))
   return categories.length === 0 ? undefined : { type, scopes, whole: unrestricted && !masked, masked, categories }
 }
 
@@ -156,9 +175,9 @@ const partsLeft = (scope: ResourceScope, choice: TypeChoice | undefined, ticked:
   if (!choice || !ticked.resources.includes(choice.type)) return []
   const { type, categories, masked } = choice
   if (!categories) return [scope]
-  const isUnticked = ({ key }: CategoryChoice) => !ticked.categories.includes(`${type}/${key}`)
+  const unticked = categories.filter(({ key }) => !ticked.categories.includes(`${type}/${key}`))
   // Of two that an app named, one may lie within the other: the wider one goes too, because it would open it.
-  const kept = categories.filter((each) => !categories.some((other) => isUnticked(other) && includes(each, other)))
+  const kept = categories.filter((each) => !unticked.some((other) => includes(each, other)))
   const opened = categoriesWithin(scope)
   const left = opened.filter(({ key }) => kept.some((each) => each.key === key))
   const untouched = isExact(scope) ? left.length === opened.length : kept.length === categories.length
@@ -183,7 +202,56 @@ export const chosen = (
     const kept = parts.map((part) => partsLeft(part, choices.types.get(part.resource), ticked))
     return kept.every((some, at) => some.length === 1 && some[0] === parts[at]) ? [scope] : kept.flat()
   })
-  return [...new Map(left.map((scope) => [scope.text, scope])).values()]
+  return distinct(left)
+}
+
+/** What a scope of a type becomes at the most when something is unticked. */
+const mostLeft = (scope: ResourceScope, { categories }: TypeChoice): ResourceScope[] => {
+  const opened = categories ? categoriesWithin(scope) : []
+  // A scope that opens all that is offered is only taken apart when one of its categories is missing: at best the shortest.
+  const isAll = !isExact(scope) && opened.length === categories?.length
+  const left = opened.sort((one, other) => other.value.length - one.value.length).slice(0, isAll ? -1 : undefined)
+  return left.map(({ value }) => categoryScope(scope, value))
+}
+
+/** The longest words that what is offered can lead to, whatever is unticked: for the size of a token. */
+export const longestWords = ({ types }: Choices): Scope[] => {
+  const length = (scopes: readonly Scope[]) => scopes.reduce((sum, { text }) => sum + text.length + 1, 0)
+  const parts = [...types.values()].flatMap((choice) =>
+    choice.scopes.flatMap((scope) => {
+      const left = mostLeft(scope, choice)
+      return length(briefly(left)) > length(briefly([scope])) ? left : [scope]
+    }),
+  )
+  return briefly(parts)
+}
+
+/** The same scopes in fewer words: `.rs` for `.read`, and the categories of a type in one scope. */
+export const briefly = (scopes: readonly Scope[]): Scope[] => {
+  const shorter = (scope: Scope): Scope => {
+    const second = isResource(scope) ? spellScope({ ...scope, version: 2 }) : scope
+    return second.text.length < scope.text.length ? second : scope
+  }
+  return joined(distinct(scopes.map(shorter)))
+}
+
+/** Categories of one scope after one comma (FHIR R4, "Search": alternatives), as many as a scope of the grammar holds. */
+const joined = (scopes: readonly Scope[]): Scope[] => {
+  const result: Scope[] = []
+  const places = new Map<string, number>()
+  for (const scope of scopes) {
+    const value = soleCategory(scope)
+    const key = isResource(scope) && value !== undefined ? categoryScope(scope, '').text : undefined
+    const place = key === undefined ? undefined : places.get(key)
+    const before = place === undefined ? undefined : result[place]
+    const both = isResource(scope) && before && categoryScope(scope, `${soleCategory(before)},${value}`)
+    if (place !== undefined && both && parseScope(both.text)) result[place] = both
+    else {
+      if (key !== undefined) places.set(key, result.length)
+      result.push(scope)
+    }
+  }
+  return result
 }
 
 /** Everything that is offered, ticked: what a consent page shows at first, but for the plain scopes. */

@@ -27,6 +27,7 @@ export interface SmartEndpoints {
   revocation: string
   userinfo?: string
   jwks: string
+  revocationFeed?: string
 }
 
 export interface SmartConfigurationInput {
@@ -62,17 +63,25 @@ export function smartConfiguration(input: SmartConfigurationInput): Record<strin
     response_types_supported: ['code'],
     introspection_endpoint: endpoints.introspection,
     revocation_endpoint: endpoints.revocation,
+    ...(endpoints.revocationFeed && { revocation_feed_endpoint: endpoints.revocationFeed }),
     ...(endpoints.userinfo && { userinfo_endpoint: endpoints.userinfo }),
     code_challenge_methods_supported: ['S256'],
     capabilities: [...(input.capabilities ?? smartCapabilities)],
   }
 }
 
+/** What of an API, and of its plan's sensitive categories, decides about scopes. */
+export interface ScopedApi {
+  resources: readonly string[]
+  interactions: string
+  sensitivity: 'enforced' | 'stated' | 'refused'
+}
+
 /**
- * The scopes that an API's apps may ask for: identity and launch, then wildcard and type by type, each in the
- * spelling of version 2 and, where it can say the same, of version 1.
+ * The scopes that an API's apps may ask for: identity and launch, wildcard and type by type, each in the spelling of
+ * version 2 and, where it can say the same, of version 1; and those of sensitive categories, where the API enforces them (R25).
  */
-export function scopesOf(api: { resources: readonly string[]; interactions: string }): string[] {
+export function scopesOf(api: ScopedApi, categories: readonly { scope: string | null }[]): string[] {
   const resourceScopes = ['*', ...api.resources].flatMap((resource) =>
     ['rs', 'cud'].flatMap((group) => {
       const interactions = [...group].filter((letter) => api.interactions.includes(letter)).join('')
@@ -82,5 +91,6 @@ export function scopesOf(api: { resources: readonly string[]; interactions: stri
       )
     }),
   )
-  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', ...resourceScopes])]
+  const sensitive = api.sensitivity === 'enforced' ? categories.flatMap(({ scope }) => scope ?? []) : []
+  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', ...resourceScopes, ...sensitive])]
 }

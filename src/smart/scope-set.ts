@@ -13,17 +13,47 @@ type Restrictions = ResourceScope['query']
 const tokenParameters = new Set(['category', 'code'])
 const allInteractions = ['c', 'r', 'u', 'd', 's']
 
-/** True if `held` allows everything that `asked` names. Interactions may come from several held scopes. */
+/**
+ * True if `held` allows everything that `asked` names. Interactions may come from several held scopes, and so may the
+ * alternatives of a category: `?category=a` and `?category=b` cover `?category=a,b`.
+ */
 export function covers(held: readonly Scope[], asked: Scope): boolean {
   if (asked.kind === 'plain') return held.some((scope) => scope.kind === 'plain' && scope.text === asked.text)
-  const fitting = held.filter(
+  const ofType = held.filter(
     (scope): scope is ResourceScope =>
       scope.kind === 'resource' &&
       scope.context === asked.context &&
-      (scope.resource === '*' || scope.resource === asked.resource) &&
-      queryCovers(scope.query, asked.query),
+      (scope.resource === '*' || scope.resource === asked.resource),
   )
-  return [...asked.interactions].every((letter) => fitting.some((scope) => scope.interactions.includes(letter)))
+  const fitting = ofType.filter((scope) => queryCovers(scope.query, asked.query))
+  return [...asked.interactions].every(
+    (letter) =>
+      fitting.some((scope) => scope.interactions.includes(letter)) ||
+      categoriesCover(
+        ofType.filter((scope) => scope.interactions.includes(letter)),
+        asked.query,
+      ),
+  )
+}
+
+/** Do several scopes together hold every alternative of the category that is asked for? */
+function categoriesCover(held: readonly ResourceScope[], asked: Restrictions): boolean {
+  const isCategory = ([name]: Restrictions[number]) => name === 'category'
+  const others = asked.filter((each) => !isCategory(each))
+  const alternatives = asked.filter(isCategory).flatMap(([, value]) => parseTokenValue(value))
+  if (alternatives.length < 2 || asked.length - others.length > 1) return false
+  const missing = held
+    .filter(({ query }) =>
+      queryCovers(
+        query.filter((each) => !isCategory(each)),
+        others,
+      ),
+    )
+    .reduce((left, { query }) => {
+      const lists = query.filter(isCategory).map(([, value]) => parseTokenValue(value))
+      return left.filter((one) => !lists.every((list) => list.some((wide) => tokenIncludes(wide, one))))
+    }, alternatives)
+  return missing.length === 0
 }
 
 /**

@@ -9,7 +9,7 @@ import { resourceTypes } from './resource-types.ts'
 
 export type Scope = PlainScope | ResourceScope
 
-/** A scope without a resource: identity, launch context, duration. */
+/** A scope without a resource: identity, launch context, duration, and sensitive categories (`sensitive/hiv`, R25). */
 export interface PlainScope {
   kind: 'plain'
   text: string
@@ -46,6 +46,7 @@ const plainScopes = new Set([
   'online_access',
 ])
 
+const sensitiveScope = /^sensitive\/[a-z][a-z0-9-]{0,39}$/
 const resourceScope = /^(patient|user|system)\/(\*|[A-Za-z]+)\.([a-z*]+)(?:\?(.+))?$/
 const inOrder = /^c?r?u?d?s?$/
 const firstVersion: Record<string, string> = { read: 'rs', write: 'cud', '*': 'cruds' }
@@ -53,7 +54,7 @@ const firstVersion: Record<string, string> = { read: 'rs', write: 'cud', '*': 'c
 /** Reads one scope; undefined if it is unknown, malformed or out of order (dropped by callers: R7). */
 export function parseScope(text: string): Scope | undefined {
   if (text.length > longestScope) return undefined
-  if (plainScopes.has(text)) return { kind: 'plain', text }
+  if (plainScopes.has(text) || isSensitiveScope(text)) return { kind: 'plain', text }
 
   const [, context, resource = '', suffix = '', search] = resourceScope.exec(text) ?? []
   if (context === undefined) return undefined
@@ -76,6 +77,11 @@ export function parseScope(text: string): Scope | undefined {
     query,
     text,
   }
+}
+
+/** True for the scope of a sensitive category: one that an app must be approved for by name. */
+export function isSensitiveScope(text: string): boolean {
+  return sensitiveScope.test(text)
 }
 
 /**

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Api } from '../../src/config/settings.ts'
 import { sessionSeconds } from '../../src/oidc/provider.ts'
 import { apiNamed, availableScopes } from '../../src/oidc/resources.ts'
-import { answeredScope } from '../../src/oidc/token-response.ts'
+import { answeredScope, releasedCategories } from '../../src/oidc/token-response.ts'
 
 const api: Api = {
   id: 'fhir',
@@ -23,8 +23,10 @@ const api: Api = {
     claims: {},
   },
 }
-const available = (scope: string, allowed: string[] | null = null) =>
-  availableScopes(scope, api, allowed)
+const category = (code: string, scope: string | null) => ({ code, name: {}, explanation: {}, labels: [], scope })
+const categories = [category('hiv', null), category('adolescent-care', 'sensitive/adolescent-care')]
+const available = (scope: string, allowed: string[] | null = null, at = api) =>
+  availableScopes(scope, at, allowed, categories)
     .map(({ text }) => text)
     .join(' ')
 
@@ -78,6 +80,37 @@ describe('scopes that exist and are allowed are kept, in the words asked (R7)', 
     expect(available('openid patient/*.rs', ['patient/Patient.rs', 'patient/Coverage.rs'])).toBe(
       'patient/Patient.rs patient/Coverage.rs launch/patient',
     )
+  })
+})
+
+describe('the scope of a sensitive category (R25)', () => {
+  const asked = 'openid sensitive/adolescent-care sensitive/hiv'
+  it('is for an app that was approved for it by name', () => {
+    expect(available(asked, ['openid', 'sensitive/adolescent-care', 'sensitive/hiv'])).toBe(
+      'openid sensitive/adolescent-care',
+    )
+  })
+
+  it.each([[null], [['openid', 'patient/*.rs']], [['openid', 'sensitive/*']]])('never for one with %j', (allowed) => {
+    expect(available(asked, allowed)).toBe('openid')
+  })
+
+  it.each(['stated', 'refused'] as const)('never at an API that does not hold such records back: %s', (sensitivity) => {
+    expect(available(asked, ['openid', 'sensitive/adolescent-care'], { ...api, sensitivity })).toBe('openid')
+  })
+})
+
+describe('the sensitive categories of a token (R25)', () => {
+  const plan = { sensitiveCategories: categories }
+  it('are those released, with their scope where they have one', () => {
+    const both = ['adolescent-care', 'hiv']
+    expect(releasedCategories(plan, both, 'openid sensitive/adolescent-care')).toEqual(['hiv', 'adolescent-care'])
+    expect(releasedCategories(plan, both, 'openid')).toEqual(['hiv'])
+    expect(releasedCategories(plan, [], 'openid sensitive/adolescent-care')).toEqual([])
+  })
+
+  it('are none that the plan has not any more', () => {
+    expect(releasedCategories(plan, ['mental-health'], 'openid')).toEqual([])
   })
 })
 

@@ -171,11 +171,12 @@ describe('a mask (R34)', () => {
     expect(covers(granted.flatMap(all), parseScope(`patient/Observation.r?category=${lab}`) as Scope)).toBe(false)
   })
 
-  it('that names a category without words takes the whole away, and leaves the others', () => {
+  it('that names what is no category of ours takes the type away, unless the app asked for just that', () => {
     const mask = ['patient/Observation.rs?category=x|imaging']
-    const choice = choicesOf(all('patient/Observation.rs'), resources, mask).types.get('Observation')
-    expect(choice).toMatchObject({ whole: false, masked: true })
-    expect(without('patient/Observation.rs', [], mask)).toHaveLength(6)
+    expect(without('patient/Observation.rs', [], mask)).toEqual([])
+    expect(without('patient/Observation.rs?category=x|imaging,laboratory', [], mask)).toEqual([
+      `patient/Observation.rs?category=${lab}`,
+    ])
   })
 
   it('takes what was asked without a system by its code', () => {

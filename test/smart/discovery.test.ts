@@ -57,7 +57,7 @@ describe('smartConfiguration', () => {
 
 describe('scopesOf', () => {
   it('lists identity, launch, and every type in both spellings', () => {
-    expect(scopesOf({ resources: ['Patient', 'Coverage'], interactions: 'rs' })).toEqual([
+    expect(scopesOf({ resources: ['Patient', 'Coverage'], interactions: 'rs', sensitivity: 'stated' }, [])).toEqual([
       'openid',
       'fhirUser',
       'launch/patient',
@@ -72,10 +72,19 @@ describe('scopesOf', () => {
   })
 
   it('lists only what the grammar reads and the API offers', () => {
-    const scopes = scopesOf({ resources: ['Patient'], interactions: 'cr' })
+    const scopes = scopesOf({ resources: ['Patient'], interactions: 'cr', sensitivity: 'stated' }, [])
     expect(scopes.every((scope) => parseScope(scope) !== undefined)).toBe(true)
     expect(scopes).toContain('patient/Patient.r')
     expect(scopes).toContain('patient/Patient.c')
     expect(scopes.join(' ')).not.toMatch(/read|write|rs|cud|user\//)
+  })
+
+  it('lists the scopes of sensitive categories where the API holds such records back, and nowhere else (R25)', () => {
+    const categories = [{ scope: null }, { scope: 'sensitive/hiv' }]
+    const scopesAt = (sensitivity: 'enforced' | 'stated' | 'refused') =>
+      scopesOf({ resources: ['Patient'], interactions: 'rs', sensitivity }, categories)
+    expect(scopesAt('enforced').filter((scope) => scope.startsWith('sensitive/'))).toEqual(['sensitive/hiv'])
+    expect(scopesAt('stated').join(' ')).not.toContain('sensitive/')
+    expect(scopesAt('refused').join(' ')).not.toContain('sensitive/')
   })
 })

@@ -27,6 +27,9 @@ describe('covers', () => {
     ['patient/Observation.rs?category=laboratory,survey', 'patient/Observation.rs?category=survey'],
     ['patient/Observation.rs?category=x|', 'patient/Observation.rs?category=x|laboratory'],
     ['patient/*.rs?category=laboratory', 'patient/Observation.rs?category=laboratory'],
+    ['patient/Observation.rs?category=a patient/Observation.rs?category=b', 'patient/Observation.rs?category=a,b'],
+    ['patient/Observation.rs?category=a&code=1 patient/*.rs?category=b', 'patient/Observation.r?category=a,b&code=1'],
+    ['patient/Observation.rs?category=a patient/Observation.r', 'patient/Observation.r?category=a,b'],
   ])('%s covers %s', (held, asked) => expect(covers(all(held), one(asked))).toBe(true))
 
   it.each([
@@ -52,6 +55,14 @@ describe('covers', () => {
     ['patient/Observation.rs?date=ge2020', 'patient/Observation.rs?date=ge2021'],
     ['patient/Observation.rs?category=a', 'patient/Observation.rs?category=,'],
     ['patient/Observation.r patient/Observation.s?category=a', 'patient/Observation.rs'],
+    ['patient/Observation.rs?category=a patient/Condition.rs?category=b', 'patient/Observation.rs?category=a,b'],
+    ['patient/Observation.rs?category=a patient/Observation.r?category=b', 'patient/Observation.rs?category=a,b'],
+    [
+      'patient/Observation.rs?category=a patient/Observation.rs?category=b&code=1',
+      'patient/Observation.r?category=a,b',
+    ],
+    ['patient/Observation.rs?category=a patient/Observation.rs?code=1', 'patient/Observation.rs?category=a,b'],
+    ['patient/Observation.rs?code=a patient/Observation.rs?code=b', 'patient/Observation.rs?code=a,b'],
   ])('%s does not cover %s', (held, asked) => expect(covers(all(held), one(asked))).toBe(false))
 })
 

@@ -12,6 +12,8 @@ function resource(text: string): ResourceScope {
 describe('parseScope', () => {
   it.each([
     'openid',
+    'sensitive/hiv',
+    'sensitive/substance-use',
     'fhirUser',
     'profile',
     'launch',

@@ -1,0 +1,103 @@
+/**
+ * How large an access token may become: 3 KB, whatever the member ticks. It travels in a header of every request, and
+ * proxies and servers refuse large ones. Pure.
+ *
+ * Owns: the length of the longest token that scopes can lead to, and saying the same scopes in fewer words where they need it.
+ * Does not own: what goes into a token (oidc/token-response).
+ */
+import { briefly, choicesOf, longestWords } from './choices.ts'
+import { parseScopes, type Scope, scopeText } from './scope.ts'
+import { covers } from './scope-set.ts'
+
+export const longestToken = 3072
+
+/** What of an issuer, its API and an app stands in each of their tokens. */
+export interface TokenFrame {
+  issuer: string
+  clientId: string
+  api: {
+    baseUrl: string
+    resources: readonly string[]
+    tokenProfile: {
+      algorithm: 'ES256' | 'RS256'
+      typ: string
+      scopeClaim: string
+      scopeFormat: 'string' | 'array'
+      patientAliases: readonly string[]
+      claims: Record<string, string>
+    }
+  }
+  /** The codes of all sensitive categories that could be released. */
+  sensitivities: readonly string[]
+}
+
+/** FHIR's longest id. */
+const id = 'i'.repeat(64)
+/** As long as the engine's random ids, and its keys' thumbprints. */
+const random = 'r'.repeat(43)
+const uuid = 'u'.repeat(36)
+const signatures = { ES256: 86, RS256: 342 }
+
+const encoded = (value: unknown): number => Math.ceil((new TextEncoder().encode(JSON.stringify(value)).length * 4) / 3)
+
+/** The length of the longest token with exactly these scopes: of a delegate, with the longest ids, everything sensitive released. */
+export const tokenLength = (scope: string, frame: TokenFrame): number => {
+  const { issuer, api, clientId, sensitivities } = frame
+  const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, claims } = api.tokenProfile
+  const payload = {
+    ...claims,
+    ...Object.fromEntries([...patientAliases, 'patient', 'patient_id'].map((name) => [name, id])),
+    fhirUser: `${api.baseUrl}/RelatedPerson/${id}`,
+    grant_id: random,
+    grant_revision: 999,
+    sensitivities,
+    jti: random,
+    sub: uuid,
+    iat: 1_000_000_000,
+    exp: 1_000_000_000,
+    client_id: clientId,
+    iss: issuer,
+    aud: api.baseUrl,
+    [scopeClaim]: scopeFormat === 'array' ? scope.split(' ') : scope,
+  }
+  return encoded({ alg: algorithm, typ, kid: random }) + encoded(payload) + signatures[algorithm] + 2
+}
+
+/** The length of the longest token that can come of these scopes, whatever is unticked. */
+export const longestTokenOf = (scopes: readonly Scope[], frame: TokenFrame): number => {
+  const plain = scopes.filter(({ kind }) => kind === 'plain')
+  return tokenLength(scopeText([...plain, ...longestWords(choicesOf(scopes, frame.api.resources))]), frame)
+}
+
+/** Without the scopes that the others cover anyway. */
+const needed = (scopes: readonly Scope[]): Scope[] =>
+  scopes.reduceRight<Scope[]>(
+    (left, scope) => {
+      const rest = left.filter((other) => other !== scope)
+      return covers(rest, scope) ? rest : left
+    },
+    [...scopes],
+  )
+
+/**
+ * What an app may ask for: the scopes as they are where no choice of the member makes their token too large; else without
+ * those that the others cover; undefined where even that is too much.
+ */
+export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | undefined => {
+  const fits = (some: readonly Scope[]) => longestTokenOf(some, frame) <= longestToken
+  if (fits(scopes)) return [...scopes]
+  const few = needed(scopes)
+  return fits(few) ? few : undefined
+}
+
+/**
+ * A scope in words for which a token has room: as it is where that fits; else without what the rest of it covers; else with the
+ * categories of a type in one, `?category=a,b`, and `.rs` for `.read`. It means the same in each case. Of what was asked as `sparing` said, every
+ * choice fits.
+ */
+export const fitting = (scope: string, frame: TokenFrame): string => {
+  const fits = (text: string) => tokenLength(text, frame) <= longestToken
+  if (fits(scope)) return scope
+  const few = needed(parseScopes(scope).scopes)
+  return fits(scopeText(few)) ? scopeText(few) : scopeText(briefly(few))
+}
