@@ -6,7 +6,9 @@
  */
 import type { EndReason } from '../members/grants.ts'
 import { randomToken, type Sealer, sha256 } from '../secrets.ts'
+import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
+import type { GrantRow } from '../storage/tables.ts'
 import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { type Clients, metadataOf } from './clients.ts'
 import { createDebts } from './debts.ts'
@@ -142,6 +144,20 @@ const clientAdapter = ({ clients }: AdapterDeps): Adapter => ({
   },
 })
 
+/** What the engine made, with the scopes and the end that the grant has now: it may have been narrowed or extended. */
+const asItIsNow = ({ payload, scope, expires_at }: GrantRow): AdapterPayload => {
+  const made: AdapterPayload = JSON.parse(payload)
+  const { scopes } = parseScopes(scope)
+  const of = (kind: Scope['kind']) => scopeText(scopes.filter((each) => each.kind === kind))
+  const resources = Object.keys(made.resources ?? {}).map((resource) => [resource, of('resource')])
+  return {
+    ...made,
+    openid: { scope: of('plain') },
+    resources: Object.fromEntries(resources),
+    exp: Math.floor(expires_at / 1000),
+  }
+}
+
 /** Grants are durable: one per authorization, and the point at which everything is revoked. */
 const grantAdapter = ({ issuer, database, connections, refreshTokens, shortLived, now }: AdapterDeps): Adapter => ({
   ...unstored('Grant'),
@@ -184,7 +200,7 @@ const grantAdapter = ({ issuer, database, connections, refreshTokens, shortLived
       return undefined
     }
     state.grant = grant
-    return JSON.parse(grant.row.payload)
+    return asItIsNow(grant.row)
   },
   destroy: async (id) => {
     const reason = endReason()

@@ -7,17 +7,18 @@
 import type { Audit } from '../audit/audit.ts'
 import { Unavailable } from '../errors.ts'
 import type { Connections } from '../members/connections.ts'
-import type { EndReason } from '../members/grants.ts'
+import { type EndReason, readContext } from '../members/grants.ts'
 import { parseScopes } from '../smart/scope.ts'
-import { covers } from '../smart/scope-set.ts'
+import { covers, narrow } from '../smart/scope-set.ts'
 import type { Database } from '../storage/database.ts'
 import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { createAdoption } from './adoption.ts'
 import { createDebts } from './debts.ts'
-import { type Adapter, type AdapterPayload, Provider } from './engine.ts'
+import { type Adapter, type AdapterPayload, errors, Provider } from './engine.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
 import { type Refusal, stateOf } from './request-state.ts'
 import { readToken, type TokenName, type Verdict } from './rotation.ts'
+import { answeredScope } from './token-response.ts'
 
 type Trx = Parameters<RefreshTokens['add']>[0]
 
@@ -28,6 +29,8 @@ export interface RefreshTokenDeps {
   audit: Audit
   /** Is an ID token made at each refresh? Optional in OpenID Connect, and dear. */
   idTokenOnRefresh: boolean
+  /** How long a refresh token lives unused, in milliseconds. */
+  tokenMillis: number
   connections: Connections
   refreshTokens: RefreshTokens
   mac: Parameters<typeof readToken>[0]
@@ -35,7 +38,7 @@ export interface RefreshTokenDeps {
 }
 
 export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
-  const { issuer, plan, database, connections, refreshTokens, audit, mac, now } = deps
+  const { issuer, plan, database, connections, refreshTokens, audit, mac, tokenMillis, now } = deps
   const adoption = createAdoption({ issuer, refreshTokens, now })
 
   /** Why a token is refused is told to the client that it was issued to, and to no other (R9). */
@@ -57,7 +60,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       case 'adopted': {
         const payload = { ...adoption.payloadOf(name, grant, worth.window, newest), jti: token }
         stateOf(Provider.ctx?.req).adopting = { token, payload, grant: grant.row }
-        return asTheEngineReads(payload)
+        return asTheEngineReads(payload, grant.revision)
       }
       case 'ahead':
         throw new Unavailable(
@@ -80,17 +83,20 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
 
   /**
    * A refresh may ask for less in other words: `patient/Observation.r` out of `.rs`. The engine compares strings, so
-   * what is covered is added to what it reads; the answer is narrowed again in token-response.ts.
+   * what is covered is added to what it reads; the answer is narrowed again in token-response.ts. An app need not know
+   * that its grant was narrowed: where it asks for more than is left, it gets what is left of that, if anything is (R7).
    */
-  const asTheEngineReads = (payload: AdapterPayload): AdapterPayload => {
+  const asTheEngineReads = (payload: AdapterPayload, revision: number): AdapterPayload => {
     const asked = Provider.ctx?.oidc?.params?.scope
     const all = payload.scope?.split(' ') ?? []
     // The engine makes an ID token whenever it reads `openid`.
     const held = deps.idTokenOnRefresh || route() !== 'token' ? all : all.filter((text) => text !== 'openid')
     if (typeof asked !== 'string' || !payload.scope) return { ...payload, scope: held.join(' ') }
     const { scopes } = parseScopes(payload.scope)
-    const covered = parseScopes(asked).scopes.filter((scope) => !held.includes(scope.text) && covers(scopes, scope))
-    return { ...payload, scope: [...held, ...covered.map((scope) => scope.text)].join(' ') }
+    const wanted = parseScopes(asked).scopes
+    const isLess = revision > 0 && narrow(wanted, scopes).kept.length > 0
+    const said = wanted.filter((scope) => !held.includes(scope.text) && (isLess || covers(scopes, scope)))
+    return { ...payload, scope: [...held, ...said.map((scope) => scope.text)].join(' ') }
   }
 
   const present = async (trx: Trx, token: string, name: TokenName): Promise<Verdict> => {
@@ -138,6 +144,20 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     })
   }
 
+  /** A grant that was narrowed since the engine looked: what is handed out from here on says what is left. */
+  const followNarrowing = async (
+    trx: Trx,
+    { family, generation }: TokenName,
+    held: { revision: number; scope: string },
+  ) => {
+    const state = stateOf(Provider.ctx?.req)
+    if (!state.grant || state.grant.revision === held.revision) return
+    state.grant = await readContext(trx, { issuer, grantId: family, now: now() })
+    const asked = Provider.ctx?.oidc?.params?.scope
+    if (generation > 0 && typeof asked === 'string' && answeredScope(held.scope, asked) === '')
+      throw new errors.InvalidScope('nothing is left of the requested scope', asked)
+  }
+
   // A presentation whose answer was spoilt did not happen: no token of it left the house.
   const debts = createDebts<TokenName & { next: string }>(refreshTokens.takeBack)
 
@@ -147,10 +167,13 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     await debts.settle(id)
     const stored = await refreshTokens.find(id)
     if (!stored) return withoutRow(id, name)
-    const payload: AdapterPayload = { ...JSON.parse(stored.row.payload), jti: id }
+    const { row, grant } = stored
+    // The grant may have been narrowed or extended since the token was stored.
+    const exp = Math.floor(row.expires_at / 1000)
+    const payload: AdapterPayload = { ...JSON.parse(row.payload), scope: grant.scope, exp, jti: id }
     // A payload that was moved to another row opens nothing.
     if (payload.grantId !== name.family) return undefined
-    if (stored.row.expires_at <= now()) {
+    if (row.expires_at <= now()) {
       tell(payload.clientId, 'expired')
       return undefined
     }
@@ -158,7 +181,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     if (verdict === 'reuse') tell(payload.clientId, 'token_reused')
     // Only a refresh has the grace; elsewhere a used token is a used token.
     const consumed = route() === 'token' ? verdict === 'reuse' : verdict !== 'first'
-    if (!consumed) return asTheEngineReads(payload)
+    if (!consumed) return asTheEngineReads(payload, grant.revision)
     // Whatever else is wrong with the request, a reuse is a reuse: the engine compares scopes first.
     const asked = Provider.ctx?.oidc?.params?.scope
     const scope = typeof asked === 'string' ? `${payload.scope} ${asked}` : payload.scope
@@ -182,13 +205,15 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
         if (name.generation === 0 && grant.end_reason === 'code_reused') return 'first'
         // It may have ended since the engine looked: nothing more comes out of it.
         if (grant.ended_at !== null) throw refuse((grant.end_reason ?? 'expired') as EndReason, 'the grant has ended')
+        await followNarrowing(trx, name, grant)
         const verdict =
           presented === undefined
             ? 'first'
             : await present(trx, presented, { ...name, generation: name.generation - 1 })
         if (verdict === 'refuse' || verdict === 'reuse') return verdict
         const text = JSON.stringify({ ...rest, scope: grant.scope, v: payloadVersion })
-        await refreshTokens.add(trx, id, name, text, (payload.exp as number) * 1000)
+        // By the grant's end as it is now: it may have been extended since the engine looked.
+        await refreshTokens.add(trx, id, name, text, Math.min(now() + tokenMillis, grant.expires_at))
         if (presented !== undefined) await recordRefresh(trx, name, grant.connection_id)
         return verdict
       })

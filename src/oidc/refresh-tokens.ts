@@ -8,7 +8,7 @@ import type { Kysely, Transaction } from 'kysely'
 import { sha256 } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
-import type { RefreshTokenRow, Tables } from '../storage/tables.ts'
+import type { GrantRow, RefreshTokenRow, Tables } from '../storage/tables.ts'
 import { graceMillis, judge, type Standing, type TokenName, type Verdict } from './rotation.ts'
 
 type Trx = Transaction<Tables>
@@ -24,27 +24,32 @@ const buryAtLeastEvery = 32
 export interface StoredToken {
   row: RefreshTokenRow
   standing: Standing
+  /** The scope of its grant as it is now, and how often that was narrowed; a token is worth no more. */
+  grant: Pick<GrantRow, 'scope' | 'revision'>
 }
 
 type Place = { issuer: string; grant: string }
 
 const findToken = prepared((db, value: Named<{ hash: string; issuer: string }>) =>
   db
-    .selectFrom('refresh_tokens')
+    .selectFrom('refresh_tokens as t')
+    .innerJoin('grants as g', (join) => join.onRef('g.id', '=', 't.grant_id').onRef('g.issuer', '=', 't.issuer'))
     .select([
-      'token_hash',
-      'issuer',
-      'grant_id',
-      'generation',
-      'payload',
-      'expires_at',
-      'created_at',
-      'used_at',
-      'uses',
-      'killed_at',
+      't.token_hash',
+      't.issuer',
+      't.grant_id',
+      't.generation',
+      't.payload',
+      't.expires_at',
+      't.created_at',
+      't.used_at',
+      't.uses',
+      't.killed_at',
+      'g.scope',
+      'g.revision',
     ])
-    .where('token_hash', '=', value('hash'))
-    .where('issuer', '=', value('issuer')),
+    .where('t.token_hash', '=', value('hash'))
+    .where('t.issuer', '=', value('issuer')),
 )
 
 /** What decides upon a token: itself, its parents, siblings and children. */
@@ -61,7 +66,7 @@ const findKin = prepared((db, value: Named<Place & { from: number; to: number }>
 const holdGrant = prepared((db, value: Named<Place>) =>
   db
     .selectFrom('grants')
-    .select(['scope', 'connection_id', 'ended_at', 'end_reason'])
+    .select(['scope', 'revision', 'expires_at', 'connection_id', 'ended_at', 'end_reason'])
     .where('id', '=', value('grant'))
     .where('issuer', '=', value('issuer'))
     .forUpdate(),
@@ -124,11 +129,13 @@ export const createRefreshTokens = (deps: { database: Database; issuer: string; 
 
   /** A token as it stands now; changes nothing. */
   const find = async (token: string): Promise<StoredToken | undefined> => {
-    const [row] = await findToken(database.db, { hash: sha256(token), issuer })
-    if (!row) return undefined
+    const [found] = await findToken(database.db, { hash: sha256(token), issuer })
+    if (!found) return undefined
+    const { scope, revision, ...row } = found
     // An unused token needs no kin to be judged: the common case is one query.
     const settled = row.used_at === null && row.killed_at === null
-    return { row, standing: standingOf(row, settled ? [] : await kinOf(database.db, row.grant_id, row.generation)) }
+    const kin = settled ? [] : await kinOf(database.db, row.grant_id, row.generation)
+    return { row, standing: standingOf(row, kin), grant: { scope, revision } }
   }
 
   /** The newest generation that a family has, or undefined where none is stored. */

@@ -134,6 +134,8 @@ describe('the context of a grant', () => {
       fhirUser: 'Patient/maria',
       memberSubject: member?.subject,
       api: 'fhir',
+      sensitivities: [],
+      revision: 0,
       standing: 'live',
     })
   })
