@@ -5,6 +5,7 @@
  * Does not own: what a command does, beyond reading settings and printing. Never prints a secret.
  */
 import { parseArgs } from 'node:util'
+import { attestApp, listApps, showApp } from './cli/apps.ts'
 import { verifyAudit, writeAudit } from './cli/audit.ts'
 import { backUp, restore } from './cli/backup.ts'
 import type { CommandOptions, Terminal } from './cli/command.ts'
@@ -18,7 +19,20 @@ import { type Fault, InputFaults, LatchkeyError } from './errors.ts'
 
 export type { Terminal } from './cli/command.ts'
 
-type Option = 'compromised' | 'since' | 'log'
+/** Every option; a command takes those that it names, and `--config`. */
+const options = {
+  compromised: { type: 'boolean' },
+  since: { type: 'string' },
+  log: { type: 'string', multiple: true },
+  issuer: { type: 'string' },
+  answers: { type: 'string' },
+  declined: { type: 'boolean' },
+  person: { type: 'string' },
+  evidence: { type: 'string' },
+  expires: { type: 'string' },
+} as const
+
+type Option = keyof typeof options
 
 interface Command {
   /** One word, or two. */
@@ -60,6 +74,26 @@ const commands: readonly Command[] = [
     operand: 'ISSUER',
     run: printSmartConfiguration,
   },
+  {
+    name: 'apps list',
+    summary: 'list apps, and who answered the plan’s questions (R18)',
+    operand: '[ISSUER]',
+    run: listApps,
+  },
+  {
+    name: 'apps show',
+    summary: 'with --issuer ISSUER: say what the people behind an app answered',
+    operand: 'CLIENT',
+    options: ['issuer'],
+    run: showApp,
+  },
+  {
+    name: 'apps attest',
+    summary: 'with --issuer ISSUER, --person NAME, and --answers FILE or --declined: keep what they answered',
+    operand: 'CLIENT',
+    options: ['issuer', 'answers', 'declined', 'person', 'evidence', 'expires'],
+    run: attestApp,
+  },
   { name: 'audit-verify', summary: 'prove that the audit trail is whole', run: verifyAudit },
   { name: 'audit-export', summary: 'write the audit trail as JSON lines', operand: '[ISSUER]', run: writeAudit },
   { name: 'backup', summary: 'copy the store while the server runs', operand: 'FILE', run: backUp },
@@ -97,8 +131,8 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
     commands.find((each) => each.name === `${name} ${second}`) ?? commands.find((each) => each.name === name)
   if (!command) return misuse(name === undefined ? 'a command is needed' : `there is no command ${name}`, terminal)
   const [operand, ...surplus] = line.positionals.slice(command.name.split(' ').length)
-  const { config, compromised = false, since, log: logs = [] } = line.values
-  const foreign = (['compromised', 'since', 'log'] as const).find(
+  const { config, compromised = false, declined = false, log: logs = [], ...values } = line.values
+  const foreign = (Object.keys(options) as Option[]).find(
     (name) => line.values[name] !== undefined && !command.options?.includes(name),
   )
   const unexpected = foreign ? `--${foreign}` : command.operand === undefined ? operand : surplus[0]
@@ -106,7 +140,7 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
   if (operand === undefined && command.operand?.startsWith('[') === false)
     return misuse(`${command.name} needs ${command.operand}`, terminal)
   try {
-    return await command.run({ config, operand, compromised, since, logs }, terminal)
+    return await command.run({ ...values, config, operand, compromised, declined, logs }, terminal)
   } catch (error) {
     if (error instanceof InputFaults) terminal.err.write(list('fault', error.faults))
     else if (error instanceof LatchkeyError) terminal.err.write(`latchkey: ${error.message}\n`)
@@ -119,13 +153,7 @@ function parseLine(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: {
-      config: { type: 'string' },
-      compromised: { type: 'boolean' },
-      since: { type: 'string' },
-      log: { type: 'string', multiple: true },
-      help: { type: 'boolean', short: 'h' },
-    },
+    options: { ...options, config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   })
 }
 

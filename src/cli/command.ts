@@ -1,4 +1,5 @@
 /** What every command is handed. */
+import { ASIDE, type Audit, createAudit } from '../audit/audit.ts'
 import { loadSettings } from '../config/load.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import { InputFaults } from '../errors.ts'
@@ -20,9 +21,21 @@ export interface CommandOptions {
   /** Was --compromised said? */
   compromised: boolean
   /** The value of --since. */
-  since: string | undefined
+  since?: string | undefined
   /** Every value of --log. */
   logs: readonly string[]
+  /** The value of --issuer. */
+  issuer?: string | undefined
+  /** The value of --answers. */
+  answers?: string | undefined
+  /** Was --declined said? */
+  declined: boolean
+  /** The value of --person. */
+  person?: string | undefined
+  /** The value of --evidence. */
+  evidence?: string | undefined
+  /** The value of --expires. */
+  expires?: string | undefined
 }
 
 /** Does some work on the configured store, and closes it. The server may be running meanwhile. */
@@ -42,12 +55,21 @@ export const withDatabase = async <T>(
   }
 }
 
-/** All environments, or the one named by its id `{plan}/{environment}` or its issuer URL. */
-export const environmentsNamed = (settings: Settings, name: string | undefined): Environment[] => {
+/** Writes to the trail beside a server that may be running. */
+export const auditOf = ({ audit }: Settings): Audit =>
+  createAudit({
+    node: audit.node + ASIDE.cli,
+    now: Date.now,
+    streamFile: audit.stream,
+    log: createLog({ level: 'error' }),
+  })
+
+/** All environments, or the one named by its id `{plan}/{environment}` or its issuer URL. Faults are told at `path`. */
+export const environmentsNamed = (settings: Settings, name: string | undefined, path = 'ISSUER'): Environment[] => {
   const all = settings.plans.flatMap((plan) => plan.environments)
   if (name === undefined) return all
   const found = all.filter(({ id, issuer }) => id === name || issuer === name)
   if (found.length === 0)
-    throw new InputFaults([{ path: 'ISSUER', message: `must be one of ${all.map(({ id }) => id).join(', ')}` }])
+    throw new InputFaults([{ path, message: `must be one of ${all.map(({ id }) => id).join(', ')}` }])
   return found
 }

@@ -3,16 +3,14 @@
  *
  * Owns: the words. Does not own: the rule (oidc/key-rotation.ts), or the servers, which hear of a change by themselves.
  */
-import { ASIDE, createAudit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
-import { createLog } from '../log.ts'
 import { keepsEndings } from '../members/older-store.ts'
 import { createKeyRotation, knownAfter, knownBefore, secretKnownBefore, type Turn } from '../oidc/key-rotation.ts'
 import { readKeys } from '../oidc/keys.ts'
 import { type EndingsLog, openEndingsLog } from '../recovery/endings-log.ts'
 import { createSealer, sealingKeyOf } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
-import { type CommandOptions, environmentsNamed, type Terminal, withDatabase } from './command.ts'
+import { auditOf, type CommandOptions, environmentsNamed, type Terminal, withDatabase } from './command.ts'
 
 const time = (millis: number): string => new Date(millis).toISOString()
 const heading = ({ id, issuer }: Environment): string => `${id}  ${issuer}\n`
@@ -66,12 +64,7 @@ const sealing = ({ sealingKeys, session }: Settings, sealedBy: Map<string, numbe
 }
 
 const rotationOf = (database: Database, settings: Settings, endingsLog?: EndingsLog) => {
-  const audit = createAudit({
-    node: settings.audit.node + ASIDE.cli,
-    now: Date.now,
-    streamFile: settings.audit.stream,
-    log: createLog({ level: 'error' }),
-  })
+  const audit = auditOf(settings)
   const sealer = createSealer(settings.sealingKeys)
   const rotation = createKeyRotation({ database, sealer, audit, endingsLog, now: Date.now })
   return { rotation, close: audit.close }
