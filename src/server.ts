@@ -21,6 +21,7 @@ import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
 import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
+import { memberRoutes } from './members/member-routes.ts'
 import { createRecovery } from './members/older-store.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
@@ -227,7 +228,19 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   app.use(healthRoutes(health))
   app.use(portalRoutes({ settings, attestations, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
   app.use(mountIssuers(issuers))
-  for (const { environment, authorizations, formsMac } of issuers)
+  for (const { environment, authorizations, formsMac } of issuers) {
+    const forms = createForms({ mac: formsMac })
+    app.use(
+      memberRoutes({
+        environment,
+        visiting: authorizations.visitingSubject,
+        directory,
+        connections,
+        views,
+        forms,
+        now,
+      }),
+    )
     app.use(
       interactionRoutes({
         environment,
@@ -241,12 +254,13 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         database,
         audit,
         views,
-        forms: createForms({ mac: formsMac }),
+        forms,
         log,
         now,
         consent: settings.consent,
       }),
     )
+  }
   const sandboxServers: SandboxFhir[] = []
   for (const environment of sandboxes) {
     for (const api of environment.apis.filter(({ sandbox }) => sandbox)) {

@@ -5,6 +5,7 @@
  * A form's page carries `csrf`, made by `forms.csrfToken` for the same action name that its route checks.
  */
 import type { Plan } from '../config/settings.ts'
+import type { ConnectionPage, ConnectionsPage, ExtendPage, NarrowPage, OverPage, ReceiptPage } from './member-pages.ts'
 
 /** What every page knows; `renderPage` fills it in from the request. */
 export interface Common {
@@ -274,6 +275,12 @@ export interface Pages {
   'interaction/no-coverage': NoCoveragePage
   'interaction/warning': WarningPage
   'interaction/return': ReturnPage
+  'members/connections': ConnectionsPage
+  'members/connection': ConnectionPage
+  'members/narrow': NarrowPage
+  'members/extend': ExtendPage
+  'members/over': OverPage
+  'members/receipt': ReceiptPage
   'members/sign-out': SignOutPage
   'members/signed-out': SignedOutPage
   error: ErrorPage
