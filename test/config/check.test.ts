@@ -306,6 +306,19 @@ describe('demonstration records', () => {
       { ...app, scopes: ['openid', 'patient/Foo.rs'] },
       'scopes.1: is no scope; accepted are for instance openid, launch/patient, patient/Observation.rs',
     ],
+    [{ ...app, attestation: { state: 'attested' } }, 'attestation.answers: is required where the state is attested'],
+    [
+      { ...app, attestation: { state: 'declined', answers: { sold: 'never' } } },
+      'attestation.answers: must be left out where the state is declined',
+    ],
+    [
+      { ...app, attestation: { state: 'declined', expiresAt: '2026-02-30' } },
+      'attestation.expiresAt: must be a day of the calendar such as 2025-12-31',
+    ],
+    [
+      { name: 'A', kind: 'resource-server', secret: 'x', attestation: { state: 'declined' } },
+      'attestation: must not be set for a resource-server, which asks no members',
+    ],
     [{ ...app, kind: 'native' }, 'kind: must be one of public, confidential, resource-server'],
   ])('refuse the app %j', (value, message) => {
     expect(faultsWith(at, value)).toEqual([`${at}.${message}`])

@@ -7,6 +7,7 @@ import { createSignIn } from '../../src/accounts/sign-in.ts'
 import { createThrottle } from '../../src/accounts/throttle.ts'
 import { loadSettings } from '../../src/config/load.ts'
 import type { Demonstration, Settings } from '../../src/config/settings.ts'
+import { InputFaults } from '../../src/errors.ts'
 import { loadDemonstration } from '../../src/members/demonstration.ts'
 import { createAttestations } from '../../src/portal/attestation.ts'
 import { hashSecret } from '../../src/secrets.ts'
@@ -205,6 +206,82 @@ describe('at a further start', () => {
       expect(ids(there[table])).toEqual(ids(here[table]))
     }
     await other.close()
+  })
+})
+
+describe('what the file says that developers answered (R18)', () => {
+  const standing = async (clientId = 'demo-public') =>
+    createAttestations(world).stateOf((await credential(clientId)).app_id)
+  const appOf = (demonstration: Demonstration, clientId = 'demo-public') => {
+    const found = demonstration.apps.find((app) => app.clientId === clientId)
+    if (!found) throw new Error(`no ${clientId}`)
+    return found
+  }
+
+  it('there is an app in each state', async () => {
+    await load(published())
+    expect(await standing()).toMatchObject({ state: 'attested', expiresAt: null })
+    expect(await standing('demo-declined')).toMatchObject({ state: 'declined' })
+    expect(await standing('demo-unanswered')).toMatchObject({ state: 'unanswered' })
+    expect(await standing('summit-demo')).toMatchObject({ state: 'attested' })
+  })
+
+  it('another answer in the file takes the place of the first, there and back again', async () => {
+    const declined = changed((demonstration) => {
+      appOf(demonstration).attestation = { state: 'declined', answers: null, expiresAt: null }
+    })
+    const silent = changed((demonstration) => {
+      appOf(demonstration).attestation = null
+    })
+    for (const [settings, state] of [
+      [published(), 'attested'],
+      [declined, 'declined'],
+      [published(), 'attested'],
+      [silent, 'unanswered'],
+    ] as const) {
+      world.clock.now += DAY
+      await load(settings)
+      expect((await standing()).state).toBe(state)
+    }
+  })
+
+  it('an answer that was given since by command outlasts a restart', async () => {
+    await load(published())
+    world.clock.now += DAY
+    const attestations = createAttestations(world)
+    const { app_id: appId } = await credential('demo-public')
+    const said = { actor: 'system', issuer: ISSUER, appId, person: 'A', evidence: null, expiresAt: null }
+    await world.database.transaction((trx) =>
+      attestations.put(trx, { ...said, state: 'declined' as const, answers: null }),
+    )
+    world.clock.now += DAY
+    await load(published())
+    expect((await standing()).state).toBe('declined')
+  })
+
+  it('counts through its last day, as the plan’s clocks have it', async () => {
+    const limited = changed((demonstration) => {
+      const app = appOf(demonstration)
+      if (app.attestation) app.attestation.expiresAt = '2026-01-20'
+    })
+    await load(limited)
+    world.clock.now = Date.UTC(2026, 0, 21, 5, 59)
+    expect((await standing()).state).toBe('attested')
+    world.clock.now = Date.UTC(2026, 0, 21, 6)
+    expect((await standing()).state).toBe('unanswered')
+  })
+
+  it('answers with faults stop the start, each with its option’s path, and leave nothing', async () => {
+    const wrong = changed((demonstration) => {
+      appOf(demonstration).attestation = { state: 'attested', answers: { sold: 'maybe', price: '1' }, expiresAt: null }
+    })
+    const at = 'plans.prairie.environments.sandbox.demonstration.apps.demo-public.attestation.answers'
+    const error = await load(wrong).catch((fault: unknown) => fault)
+    const paths = error instanceof InputFaults ? error.faults.map(({ path }) => path) : []
+    expect(paths).toEqual(expect.arrayContaining([`${at}.sold`, `${at}.price`, `${at}.stop`]))
+    expect(
+      await world.db.selectFrom('credentials').selectAll().where('client_id', '=', 'demo-public').execute(),
+    ).toEqual([])
   })
 })
 
