@@ -272,6 +272,9 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         api,
         endpoints,
         people,
+        sensitiveCategories: Object.fromEntries(
+          environment.plan.sensitiveCategories.map(({ code, labels }) => [code, labels]),
+        ),
         follower: followerOf(environment, endpoints.revocationFeed),
         log,
         now,

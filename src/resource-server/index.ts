@@ -11,6 +11,6 @@ export { AccessError, operationOutcome, type RefusalReason } from './access-erro
 export { type FhirRequest, type Interaction, type Parameter, parseRequest, type RequestInput } from './request.ts'
 export { type FhirResource, mayRead, type Reader, type ReadOptions, type ReadReason } from './resource.ts'
 export type { FeedState, RevocationOptions } from './revocations.ts'
-export { isSensitive, type SensitiveLabel, sensitiveLabels } from './sensitivity.ts'
+export { isSensitive, type SensitiveLabel, type SensitivityOptions, sensitiveLabels } from './sensitivity.ts'
 export type { VerifiedToken } from './token.ts'
 export { type Algorithm, createVerifier, type Verifier, type VerifierOptions } from './verify.ts'

@@ -7,7 +7,7 @@
 import type { ResourceScope } from '../smart/scope.ts'
 import { belongsTo, isInfrastructure } from './compartment.ts'
 import { isUnderstood, meets } from './granular.ts'
-import { type SensitiveLabel, sensitiveCodes } from './sensitivity.ts'
+import { isReleased, type SensitivityOptions } from './sensitivity.ts'
 import type { VerifiedToken } from './token.ts'
 
 /** Any FHIR resource as parsed JSON, whole: before `_elements` or `_summary` take anything away. */
@@ -16,11 +16,9 @@ export interface FhirResource {
   id?: string
 }
 
-export interface ReadOptions {
+export interface ReadOptions extends SensitivityOptions {
   /** The FHIR base, so that absolute references to the patient are understood. */
   baseUrl?: string
-  /** Default: `sensitiveLabels`. */
-  sensitive?: readonly SensitiveLabel[]
 }
 
 export type ReadReason =
@@ -54,8 +52,7 @@ export function judge(token: Reader, resource: FhirResource, letters: string, op
   if (belonging === 'other') return 'other_patient'
   if (belonging === 'unknown') return 'unknown_patient'
   if (!scopes.some((scope) => meets(resource, scope))) return 'category_not_granted'
-  const codes = sensitiveCodes(resource, options.sensitive)
-  return codes.every((code) => token.sensitivities.includes(code)) ? 'allowed' : 'sensitive'
+  return isReleased(resource, token.sensitivities, options) ? 'allowed' : 'sensitive'
 }
 
 /**

@@ -19,7 +19,7 @@ export interface VerifiedToken {
   grantId?: string
   /** Seconds since the epoch. */
   expiresAt: number
-  /** Codes of the sensitive labels that the member released. None in this release. */
+  /** Codes of the sensitive categories that the member released. */
   sensitivities: string[]
   claims: Record<string, unknown>
 }
@@ -51,8 +51,7 @@ export function readClaims(claims: Record<string, unknown>, refuse: (description
     fhirUser: text('fhirUser'),
     grantId: text('grant_id'),
     expiresAt: Number(claims.exp),
-    // No claim opens sensitive data yet: the member has no control for them in this release.
-    sensitivities: [],
+    sensitivities: sensitivitiesOf(claims.sensitivities, refuse),
     claims,
   }
 }
@@ -65,6 +64,15 @@ function scopeOf(claims: Record<string, unknown>, refuse: (description: string) 
     throw refuse('The scope of the access token is neither a text nor a list of texts.')
   }
   return parts.join(' ')
+}
+
+/** The sensitive categories that are released: a list of codes, or none. */
+function sensitivitiesOf(claim: unknown, refuse: (description: string) => Error): string[] {
+  if (claim === undefined) return []
+  if (!Array.isArray(claim) || !claim.every((code): code is string => typeof code === 'string' && code !== '')) {
+    throw refuse('The claim sensitivities of the access token is not a list of codes.')
+  }
+  return claim
 }
 
 /** `patient`, or its alias `patient_id` (R3): one patient, or none. */

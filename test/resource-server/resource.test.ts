@@ -212,12 +212,65 @@ describe('sensitive labels (R25)', () => {
     expect(reason({ resourceType: 'DocumentReference', subject: maria, ...more })).toBe('allowed')
   })
 
-  it('needs every label of a resource in the token', () => {
-    const resource = labelled({ system: confidentiality, code: 'R' }, { system: actCode, code: 'HIV' })
-    const holding = (...sensitivities: string[]) => tokenWith('patient/*.rs', { sensitivities })
-    expect(reason(resource, holding('HIV'))).toBe('sensitive')
-    expect(reason(resource, holding('R'))).toBe('sensitive')
-    expect(reason(resource, holding('R', 'HIV'))).toBe('allowed')
+  const restricted = { system: confidentiality, code: 'R' }
+  const act = (code: string) => ({ system: actCode, code })
+  const holding = (...sensitivities: string[]) => tokenWith('patient/*.rs', { sensitivities })
+
+  it.each([
+    ['of the category itself', 'hiv', [act('HIV')]],
+    ['without a system', 'hiv', [{ code: 'HIV' }]],
+    ['by an older name', 'hiv', [{ system: 'urn:oid:2.16.840.1.113883.5.4', code: 'HIV' }]],
+    ['that say how confidential it is besides', 'substance-use', [restricted, act('SUD'), act('ETH')]],
+    ['that are not sensitive besides', 'mental-health', [act('PSY'), { system: 'https://else.example', code: 'x' }]],
+  ])('are released with their category: labels %s', (_which, category, security) => {
+    expect(reason(labelled(...security), holding(category))).toBe('allowed')
+    expect(reason(labelled(...security), holding(...['genetics', 'violence']))).toBe('sensitive')
+  })
+
+  it('all need their category: one of two is not enough', () => {
+    const both = labelled(restricted, act('HIV'), act('PSY'))
+    expect(reason(both, holding('hiv'))).toBe('sensitive')
+    expect(reason(both, holding('mental-health'))).toBe('sensitive')
+    expect(reason(both, holding('hiv', 'mental-health'))).toBe('allowed')
+  })
+
+  const everyCategory = ['substance-use', 'mental-health', 'sexual-health', 'hiv', 'genetics', 'violence']
+  it.each([
+    ['restricted, and nothing says why', labelled(restricted)],
+    ['very restricted, and nothing says why', labelled({ code: 'V' })],
+    ['restricted where only what contains it says why', { ...labelled(act('HIV')), contained: [labelled(restricted)] }],
+  ])('withhold whatever is released: %s', (_which, resource) => {
+    expect(reason(resource, holding(...everyCategory))).toBe('sensitive')
+  })
+
+  it.each(['HIV', 'R', 'constructor', 'hiv '])('are not released by %j, which is no code of a category', (code) => {
+    expect(reason(labelled(act('HIV')), holding(code))).toBe('sensitive')
+  })
+
+  it('are released by the category of every resource that is contained', () => {
+    const resource = { ...labelled(act('HIV')), contained: [labelled(restricted, act('PSY'))] }
+    expect(reason(resource, holding('hiv'))).toBe('sensitive')
+    expect(reason(resource, holding('hiv', 'mental-health'))).toBe('allowed')
+  })
+
+  describe('with categories of the plan', () => {
+    const ofPlan = { 'teen-care': [act('ADOL')], hiv: [act('HIV')] }
+    const options = { sensitiveCategories: ofPlan }
+
+    it('withholds and releases what the plan says', () => {
+      expect(reason(labelled(act('ADOL')), holding(), options)).toBe('sensitive')
+      expect(reason(labelled(act('ADOL')), holding('teen-care'), options)).toBe('allowed')
+      expect(reason(labelled(act('ADOL')))).toBe('allowed')
+    })
+
+    it('withholds a usual label that belongs to no category of the plan, whatever a token says', () => {
+      expect(reason(labelled(act('PSY')), holding('mental-health', 'hiv', 'teen-care'), options)).toBe('sensitive')
+    })
+
+    it('knows a label of the plan by the older names of its system', () => {
+      const older = { 'teen-care': [{ system: 'urn:oid:2.16.840.1.113883.5.4', code: 'ADOL' }] }
+      expect(reason(labelled(act('ADOL')), holding(), { sensitiveCategories: older })).toBe('sensitive')
+    })
   })
 
   it('withholds infrastructure as well', () => {

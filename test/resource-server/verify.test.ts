@@ -107,9 +107,11 @@ describe('a good token', () => {
     expect(token.scope).toContain('internal')
   })
 
-  it('opens nothing sensitive by any claim in this release (R25)', async () => {
-    const token = await verifier().verify(await issuer.sign({ sensitivities: ['HIV'], sensitivity: 'R' }))
-    expect(token.sensitivities).toEqual([])
+  it('says which sensitive categories were released, by the one claim for it (R25)', async () => {
+    const token = await verifier().verify(await issuer.sign({ sensitivities: ['hiv', 'mental-health'] }))
+    expect(token.sensitivities).toEqual(['hiv', 'mental-health'])
+    const none = await verifier().verify(await issuer.sign({ sensitivity: 'hiv', scope: 'sensitive/hiv' }))
+    expect(none.sensitivities).toEqual([])
   })
 })
 
@@ -256,6 +258,11 @@ describe('a token that is refused (401)', () => {
     ['has a number for a client', 'malformed_claims', () => issuer.sign({ client_id: 7 })],
     ['has a number for a scope', 'malformed_claims', () => issuer.sign({ scope: 7 })],
     ['has a number among its scopes', 'malformed_claims', () => issuer.sign({ scope: ['openid', 7] })],
+    ['has a text for sensitivities', 'malformed_claims', () => issuer.sign({ sensitivities: 'hiv' })],
+    ['has null for sensitivities', 'malformed_claims', () => issuer.sign({ sensitivities: null })],
+    ['has an object for sensitivities', 'malformed_claims', () => issuer.sign({ sensitivities: { hiv: true } })],
+    ['has a number among its sensitivities', 'malformed_claims', () => issuer.sign({ sensitivities: ['hiv', 1] })],
+    ['has an empty sensitivity', 'malformed_claims', () => issuer.sign({ sensitivities: [''] })],
     ['names two patients', 'malformed_claims', () => issuer.sign({ patient_id: 'david' })],
     ['names a list of patients', 'malformed_claims', () => issuer.sign({ patient: ['maria', 'david'] })],
     [

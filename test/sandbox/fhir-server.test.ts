@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSandboxFhir } from '../../src/sandbox/fhir/index.ts'
-import { allTypes, base, people, type Sandbox, startSandbox } from './world.ts'
+import { allTypes, base, people, type Sandbox, sensitiveCategories, startSandbox } from './world.ts'
 
 let sandbox: Sandbox
 let maria: string
@@ -152,6 +152,7 @@ describe('access tokens', () => {
       },
       endpoints: { authorization: '', token: '', introspection: '', revocation: '' },
       people,
+      sensitiveCategories,
       log: { error: () => undefined, warn: () => undefined } as unknown as Parameters<
         typeof createSandboxFhir
       >[0]['log'],

@@ -3,6 +3,7 @@ import supertest from 'supertest'
 import { createSandboxFhir } from '../../src/sandbox/fhir/index.ts'
 import { createPeople, type Resource } from '../../src/sandbox/people/index.ts'
 import { sandboxRoutes } from '../../src/sandbox/routes.ts'
+import { knownCategories } from '../../src/smart/sensitivity.ts'
 import { startIssuer } from '../resource-server/issuer.ts'
 
 export const base = 'http://localhost:3000/prairie/sandbox/fhir'
@@ -13,6 +14,10 @@ export const allTypes = (
   'RelatedPerson InsurancePlan'
 ).split(' ')
 
+/** As the demonstration's plan has them. */
+export const sensitiveCategories = Object.fromEntries(
+  ['substance-use', 'mental-health', 'sexual-health', 'hiv'].map((code) => [code, knownCategories[code] ?? []]),
+)
 export const people: readonly Resource[] = createPeople({ id: 'prairie', name: 'Prairie Health Plan' })
 export const isPrivate = (resource: Resource) => resource.meta.security !== undefined
 
@@ -65,6 +70,7 @@ export const startSandbox = async () => {
       revocation: `${issuer.issuer}/revoke`,
     },
     people,
+    sensitiveCategories,
     now: () => Date.now() + clock.ahead,
     log: log as unknown as Parameters<typeof createSandboxFhir>[0]['log'],
   })
@@ -75,8 +81,8 @@ export const startSandbox = async () => {
   })
   const agent = supertest(app.callback())
 
-  const token = (patient: string, scope = 'patient/*.rs') =>
-    issuer.sign({ aud: base, patient, patient_id: patient, scope: `launch/patient ${scope}` })
+  const token = (patient: string, scope = 'patient/*.rs', sensitivities?: string[]) =>
+    issuer.sign({ aud: base, patient, patient_id: patient, scope: `launch/patient ${scope}`, sensitivities })
 
   /** A request below the base, or to an absolute address below it as links give them. */
   const request = (

@@ -33,7 +33,8 @@ export const capabilityStatement = ({
   rest: [
     {
       mode: 'server',
-      documentation: 'Reading and searching of synthetic records with an access token. Sensitive records are withheld.',
+      documentation:
+        'Reading and searching of synthetic records with an access token. Sensitive records come only with a token that releases their category.',
       security: {
         extension: [
           {

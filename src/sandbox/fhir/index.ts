@@ -15,6 +15,7 @@ import {
   type FhirRequest,
   operationOutcome,
   parseRequest,
+  type SensitivityOptions,
 } from '../../resource-server/index.ts'
 import type { Resource } from '../people/index.ts'
 import { isSummary, readPaging, searchSet } from './bundle.ts'
@@ -35,6 +36,8 @@ export interface SandboxFhirOptions {
   /** Absolute addresses of the issuer's endpoints, for the CapabilityStatement. */
   endpoints: { authorization: string; token: string; introspection: string; revocation: string }
   people: readonly Resource[]
+  /** What members of the plan can release, and the labels of such records (R25). */
+  sensitiveCategories: SensitivityOptions['sensitiveCategories']
   /** The credential with which it follows the issuer's revocation feed; without one it honours tokens as long as they live. */
   follower?: { clientId: string; clientSecret: string; url: string } | undefined
   log: Pick<Log, 'error' | 'warn'>
@@ -116,7 +119,7 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
     }
     const token = await verifier.authenticate(input.headers.authorization)
     checkKind(input, request, types)
-    const decision = decide(token, request, { baseUrl })
+    const decision = decide(token, request, { baseUrl, sensitiveCategories: options.sensitiveCategories })
     if (!decision.allowed) throw decision.error
 
     const { resource: type = '', id = '' } = request
