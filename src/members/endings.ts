@@ -13,6 +13,9 @@ import type { Tables } from '../storage/tables.ts'
 import { delegationInForce } from './delegates.ts'
 import { type EndReason, readStanding } from './grants.ts'
 
+/** No clock is set back by so much, in milliseconds. */
+const LONG_AGO = 7 * 86_400_000
+
 interface Ending {
   issuer: string
   reason: EndReason
@@ -174,14 +177,18 @@ export function createEndings(deps: {
   }
 
   function openGrants(trx: Transaction<Tables>, { issuer, replayedFrom }: Pick<Ending, 'issuer' | 'replayedFrom'>) {
-    return trx
-      .selectFrom('grants')
-      .select('id')
-      .where('issuer', '=', issuer)
-      .where('ended_at', 'is', null)
-      .where('created_at', '<=', replayedFrom ?? Number.MAX_SAFE_INTEGER)
-      .orderBy('id')
-      .forUpdate()
+    return (
+      trx
+        .selectFrom('grants')
+        .select('id')
+        .where('issuer', '=', issuer)
+        .where('ended_at', 'is', null)
+        .where('created_at', '<=', replayedFrom ?? Number.MAX_SAFE_INTEGER)
+        // What the calendar ended long ago needs no other end; who launches an app every day leaves hundreds behind.
+        .where('expires_at', '>', now() - LONG_AGO)
+        .orderBy('id')
+        .forUpdate()
+    )
   }
 
   async function endGrantsOfDelegation(trx: Transaction<Tables>, end: EndOfSharing): Promise<string[]> {
