@@ -7,7 +7,7 @@ const onPostgres = [
   'test/audit/audit.test.ts',
   'test/flows/refresh.test.ts',
   'test/members/{concurrency,connections,demonstration,directory,endings,grants}.test.ts',
-  'test/oidc/{key-ring,key-rotation,refresh-tokens}.test.ts',
+  'test/oidc/{key-ring,key-rotation,refresh-tokens,revocations}.test.ts',
   'test/storage/{jobs,prepared,sweep}.test.ts',
 ]
 

@@ -53,6 +53,7 @@ export const createRevocationFeed = (deps: {
   log: Log
   now: () => number
   heartbeatMillis?: number
+  stallMillis?: number
 }) => {
   const { environment, clients, revocations, log, now } = deps
   const open = new Map<string, Set<() => void>>()
@@ -98,7 +99,7 @@ export const createRevocationFeed = (deps: {
 
     const write = async (text: string): Promise<void> => {
       if (res.write(text)) return
-      const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(longestStallMillis)])
+      const signal = AbortSignal.any([gone.signal, AbortSignal.timeout(deps.stallMillis ?? longestStallMillis)])
       await once(res, 'drain', { signal })
     }
 
@@ -137,18 +138,26 @@ export const createRevocationFeed = (deps: {
       }
     }
 
-    const over = await revocations.watch(() => void send())
-    if (res.destroyed) return void over()
+    // Counted before anything is waited for: many may come at once.
     streams.add(end)
     open.set(clientId, streams)
+    const leave = (): void => {
+      streams.delete(end)
+      if (streams.size === 0) open.delete(clientId)
+    }
+    const over = await revocations.watch(send).catch((error: unknown) => {
+      leave()
+      throw error
+    })
     const heart = setInterval(beat, deps.heartbeatMillis ?? heartbeatMillis)
-    res.once('close', () => {
+    const finish = (): void => {
       gone.abort()
       clearInterval(heart)
       over()
-      streams.delete(end)
-      if (streams.size === 0) open.delete(clientId)
-    })
+      leave()
+    }
+    if (res.destroyed) return finish()
+    res.once('close', finish)
     ctx.respond = false
     // The connection is for this stream alone, and ends with it.
     for (const [name, value] of Object.entries({

@@ -45,6 +45,7 @@ const pollMillis = 250
 const wholeMillis = 60_000
 /** A read that takes long is no more than a fifth of the time. */
 const restPerWork = 4
+const longestRestMillis = 2_000
 const staleMillis = 5_000
 
 const columns = ['id', 'revision', 'context', 'ended_at', 'end_reason', 'narrowed_at'] as const
@@ -140,7 +141,6 @@ export const createRevocations = (deps: {
     }
   }
 
-  let first: Promise<void> | undefined
   let running = false
   const run = async (): Promise<void> => {
     running = true
@@ -148,11 +148,10 @@ export const createRevocations = (deps: {
       const startedAt = elapsed()
       await tryToRead()
       for (const notify of watchers) notify()
-      const took = elapsed() - startedAt
-      await setTimeout(Math.max(pollMillis, restPerWork * took), undefined, { ref: false })
+      const rest = Math.min(longestRestMillis, restPerWork * (elapsed() - startedAt))
+      await setTimeout(Math.max(pollMillis, rest), undefined, { ref: false })
     }
     running = false
-    first = undefined
     forgetAll()
   }
 
@@ -174,11 +173,10 @@ export const createRevocations = (deps: {
     async watch(notify: () => void): Promise<() => void> {
       watchers.add(notify)
       try {
-        first ??= read()
-        await first
+        // Not what was read last: whoever comes now hears of all that has ended by now.
+        await read()
       } catch (error) {
         watchers.delete(notify)
-        if (!running) first = undefined
         throw error
       }
       if (!running) void run()
