@@ -23,6 +23,7 @@ import { loadDemonstration } from './members/demonstration.ts'
 import { createDirectory } from './members/directory.ts'
 import { memberRoutes } from './members/member-routes.ts'
 import { createRecovery } from './members/older-store.ts'
+import { addReminders } from './members/reminders.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { createKeyRing } from './oidc/key-ring.ts'
@@ -185,6 +186,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   })
 
   const environments = settings.plans.flatMap((plan) => plan.environments)
+  addReminders({ database, jobs, environments, mail, audit, i18n, now })
   const ids = environments.map(({ id }) => id)
   const keyDeps = { database, sealer, audit, now }
   await Promise.all(ids.map((id) => ensureKeys(id, keyDeps)))

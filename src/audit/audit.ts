@@ -42,6 +42,7 @@ export type AuditType =
   | 'connection.narrowed'
   | 'connection.extended'
   | 'connection.ended'
+  | 'connection.reminded'
   | 'key.created'
   | 'key.rotated'
   | 'key.removed'

@@ -32,6 +32,10 @@ const ISSUER_PAGES: readonly string[] = [
 /** The path of the page on which members see and end what they share at an issuer. */
 export const managementPath = (environment: Environment): string => `${pathOf(environment.issuer)}/connections`
 
+/** Its address. */
+export const managementUrl = (environment: Environment): string =>
+  new URL(managementPath(environment), environment.issuer).href
+
 /** One address that an issuer answers: exactly this path, or everything below it too. */
 interface Claim {
   environment: Environment

@@ -1,13 +1,12 @@
 /** The letter that tells a member of a new connection (R28). */
+import { managementUrl } from '../config/addresses.ts'
 import type { Environment } from '../config/settings.ts'
 import type { ConnectionLetter } from '../members/connections.ts'
 import type { PatientChoice } from '../members/directory.ts'
+import { oneLine } from '../members/reminder-letter.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import type { Translator } from '../web/i18n.ts'
 import type { AppFace } from '../web/pages.ts'
-
-/** Whatever an app calls itself, it stays on its line: in the head of a letter and in its text, where it could say more. */
-const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').trim()
 
 /** Null for a member without an address. No health data: a mailbox is not a private place. */
 export const connectionLetter = (about: {
@@ -27,6 +26,7 @@ export const connectionLetter = (about: {
     app: oneLine(app.name),
     plan: environment.plan.name,
     date: words.date(about.endsAt),
+    address: managementUrl(environment),
     desk: serviceDesk.name,
     phone: serviceDesk.phone,
   }

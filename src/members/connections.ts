@@ -39,7 +39,7 @@ export interface ConnectionLetter {
 }
 
 /** Where letters are posted: the outbox of `ops`. */
-interface Outbox {
+export interface Outbox {
   post(trx: Transaction<Tables>, letter: ConnectionLetter & { plan: string; issuer: string | null }): Promise<void>
 }
 

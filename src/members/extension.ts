@@ -21,10 +21,11 @@ export const extensionOf = (
   { sharing, timeZone }: Plan,
   { endsAt, shown, atMost }: { endsAt: number; shown: number; atMost: number },
 ): Extension => {
-  const choices = durationChoices(sharing, shown, atMost).filter((choice) => choice.endsAt > endsAt)
+  // The same day may have hours left, but nobody would see what was gained.
+  const ends = dayOf(endsAt, timeZone)
+  const choices = durationChoices(sharing, shown, atMost).filter((choice) => dayOf(choice.endsAt, timeZone) > ends)
   const distinct = choices.filter((choice, at) => choices.findIndex((each) => each.endsAt === choice.endsAt) === at)
   if (!sharing.durations.includes('date')) return { choices: distinct, days: null }
-  // The day of the end itself may have hours left, but nobody would see what was gained.
   const first = dayOf(endsAt + day, timeZone)
   const last = dayOf(Math.min(shown + sharing.longestDays * day, atMost - 1), timeZone)
   return { choices: distinct, days: last < first ? null : { first, last } }

@@ -3,13 +3,14 @@
  *
  * Owns: the addresses (R41) and that only what works is named (R1). Does not own: the SMART document's form (smart/discovery).
  */
+import { managementUrl } from '../config/addresses.ts'
 import type { Api, Environment } from '../config/settings.ts'
 import { type SmartEndpoints, scopesOf, smartConfiguration } from '../smart/discovery.ts'
 
 /** The absolute addresses of an issuer's endpoints, as configured. */
 export const endpointsOf = (
   environment: Environment,
-): SmartEndpoints & { userinfo: string; revocationFeed: string } => {
+): SmartEndpoints & { userinfo: string; revocationFeed: string; management: string } => {
   const { endpoints } = environment
   const at = ({ path }: { path: string }): string => new URL(path, environment.issuer).href
   return {
@@ -20,6 +21,7 @@ export const endpointsOf = (
     userinfo: at(endpoints.userinfo),
     jwks: at(endpoints.jwks),
     revocationFeed: at(endpoints.revocations),
+    management: managementUrl(environment),
   }
 }
 
@@ -54,6 +56,7 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
     revocation_endpoint: endpoints.revocation,
     revocation_endpoint_auth_methods_supported: authMethods,
     revocation_feed_endpoint: endpoints.revocationFeed,
+    management_endpoint: endpoints.management,
     scopes_supported: scopesOfAll(environment, environment.apis),
     claims_supported: claims,
     response_modes_supported: ['query'],

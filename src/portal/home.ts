@@ -3,6 +3,7 @@
  *
  * Owns: what the first page lists. Does not own: the demonstration app (sandbox) or registration.
  */
+import { managementUrl } from '../config/addresses.ts'
 import type { Environment, Settings } from '../config/settings.ts'
 import type { AttestationFace, HomePage } from '../web/pages.ts'
 import type { Attestations } from './attestation.ts'
@@ -55,6 +56,7 @@ const environmentOf = async (
     ],
     fhirBases: environment.apis.map(({ name, baseUrl }) => ({ name, url: baseUrl })),
     lettersUrl: letters ? `${issuer}/letters` : null,
+    connectionsUrl: managementUrl(environment),
     signOutUrl: `${issuer}/sign-out`,
     demonstration: demonstrationOf(environment, (clientId) => states.get(clientId) ?? null),
   }

@@ -28,6 +28,8 @@ export interface SmartEndpoints {
   userinfo?: string
   jwks: string
   revocationFeed?: string
+  /** Where people see and end what they share. */
+  management?: string
 }
 
 export interface SmartConfigurationInput {
@@ -65,6 +67,7 @@ export function smartConfiguration(input: SmartConfigurationInput): Record<strin
     revocation_endpoint: endpoints.revocation,
     ...(endpoints.revocationFeed && { revocation_feed_endpoint: endpoints.revocationFeed }),
     ...(endpoints.userinfo && { userinfo_endpoint: endpoints.userinfo }),
+    ...(endpoints.management && { management_endpoint: endpoints.management }),
     code_challenge_methods_supported: ['S256'],
     capabilities: [...(input.capabilities ?? smartCapabilities)],
   }

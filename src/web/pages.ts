@@ -221,6 +221,7 @@ export interface HomePage {
       discovery: { kind: 'openid' | 'oauth' | 'smart'; url: string }[]
       fhirBases: { name: string; url: string }[]
       lettersUrl: string | null
+      connectionsUrl: string
       signOutUrl: string | null
       demonstration: null | {
         members: {

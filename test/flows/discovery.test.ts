@@ -99,6 +99,7 @@ describe('what it says', () => {
     expect(Object.keys(openid).sort()).toEqual(
       [
         ...['issuer', 'authorization_endpoint', 'token_endpoint', 'userinfo_endpoint', 'jwks_uri', 'scopes_supported'],
+        ...['management_endpoint', 'revocation_feed_endpoint'],
         ...['introspection_endpoint', 'introspection_endpoint_auth_methods_supported', 'revocation_endpoint'],
         ...['revocation_endpoint_auth_methods_supported', 'token_endpoint_auth_methods_supported'],
         ...['response_types_supported', 'response_modes_supported', 'grant_types_supported'],
@@ -112,15 +113,22 @@ describe('what it says', () => {
       expect(openid[name]).toBe(false)
   })
 
+  /** Without any parameter; the page of connections asks its visitor to sign in. */
+  const statusOf: Record<string, number> = {
+    jwks_uri: 200,
+    userinfo_endpoint: 401,
+    revocation_feed_endpoint: 401,
+    management_endpoint: 303,
+  }
+
   it.each(issuers)('%s: every endpoint that it names answers', async (issuer) => {
     const openid = await document(`${issuer}/.well-known/openid-configuration`)
     const endpoints = Object.entries<string>(openid).filter(([name]) => /_endpoint$|^jwks_uri$/.test(name))
-    expect(endpoints).toHaveLength(6)
+    expect(endpoints).toHaveLength(8)
     for (const [name, url] of endpoints) {
-      const readable = ['authorization_endpoint', 'jwks_uri', 'userinfo_endpoint'].includes(name)
+      const readable = !/^(token|introspection|revocation)_endpoint$/.test(name)
       const response = await fetch(url, { method: readable ? 'GET' : 'POST', redirect: 'manual' })
-      const expected = { jwks_uri: 200, userinfo_endpoint: 401 }[name] ?? 400
-      expect(response.status, `${name} ${url}`).toBe(expected)
+      expect(response.status, `${name} ${url}`).toBe(statusOf[name] ?? 400)
     }
   })
 

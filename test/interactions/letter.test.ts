@@ -10,7 +10,10 @@ const letterOf = (name: string) =>
     member: { name, email: 'maria@example.org' },
     patient: { name },
     app: { name },
-    environment: { plan: { name: 'Prairie', contacts: { serviceDesk: { name: 'Desk', phone: '1' } } } },
+    environment: {
+      issuer: 'https://prairie.example.org',
+      plan: { name: 'Prairie', contacts: { serviceDesk: { name: 'Desk', phone: '1' } } },
+    },
     endsAt: 0,
     words,
   } as unknown as Parameters<typeof connectionLetter>[0])
