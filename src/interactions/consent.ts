@@ -1,29 +1,45 @@
-/** The consent page (R21 to R23, R26, R27): what the app asks in plain words, and a decision that is kept with what was shown. */
-import type { Api } from '../config/settings.ts'
+/**
+ * The consent page (R21 to R23, R25 to R27, R29): what the app asks in plain words, and a decision that is kept with what was
+ * shown.
+ *
+ * Owns: showing, deciding, and that one page is decided on once. Does not own: what is offered (offer.ts, terms.ts), how that
+ * becomes parts of the page (consent-page.ts), or what comes of a decision (members/connections).
+ */
+import { managementPath } from '../config/addresses.ts'
 import { LatchkeyError } from '../errors.ts'
+import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
-import { endOfDuration } from '../members/durations.ts'
-import { sha256 } from '../secrets.ts'
-import type { ResourceScope } from '../smart/scope.ts'
-import { bundlesOf, categoriesOf } from '../smart/scope-words.ts'
+import type { AttestationState } from '../portal/attestation.ts'
+import { randomToken, sha256 } from '../secrets.ts'
+import { scopeText } from '../smart/scope.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
-import type { Translator } from '../web/i18n.ts'
-import type { ConsentPage, ConsentResource } from '../web/pages.ts'
+import type { ConsentFault, ConsentPage } from '../web/pages.ts'
+import { bundlesPart, longerPart, sensitivePart } from './consent-page.ts'
 import { connectionLetter } from './letter.ts'
-import { grantedScope, type Offer, offerOf } from './offer.ts'
+import { type Boxes, firstBoxes, grantedScopes, nameOfOffer, type Offer, offeredBoxes, offerOf } from './offer.ts'
+import { endOf, firstTerm, readDay, type TermAnswer, type Terms, termsOf } from './terms.ts'
 import { actionName, type InteractionDeps, leave, readAction, type Visit, waitUntilDone } from './visit.ts'
 
-/** What was shown, kept until the decision: the dates that the member saw are the ones that count. */
+/** What one page showed, kept until the decision: what was offered on it and its dates are what counts. */
 interface Shown {
   patientId: string
   textHash: string
+  textVersion: string
   language: string
-  endsAt: number
-  onceUntil: number
+  offer: string
+  terms: Terms
+  attestation: { state: AttestationState; id: string | null }
 }
 
+/** What a form says. */
+interface Answer extends TermAnswer {
+  boxes: Boxes
+}
+
+/** That the authorization has come to the consent page, and the pages that were shown in it. */
 const shownKind = 'ConsentShown'
+const pageKind = 'ConsentPage'
 const hour = 3_600_000
 
 /** The text that a page shows, without markup: what the hash of a consent is made of. */
@@ -33,31 +49,6 @@ export const visibleText = (html: string): string => {
     .replaceAll(/<[^>]*>/g, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim()
-}
-
-const detailOf = (scope: ResourceScope, { t }: Translator): string => {
-  const words = scope.query.map(([name, value]) => {
-    const known = categoriesOf(scope.resource).find(
-      (each) => value === each.code || value === `${each.system}|${each.code}`,
-    )
-    return name === 'category' && known ? t(`category.${scope.resource}.${known.key}`) : `${name}: ${value}`
-  })
-  return words.join(', ')
-}
-
-const resourceOf = (
-  type: string,
-  offer: Offer,
-  ticked: readonly string[] | null,
-  words: Translator,
-): ConsentResource => {
-  const scopes = offer.types.get(type) ?? []
-  const whole = scopes.some((scope) => scope.query.length === 0)
-  return {
-    type,
-    checked: ticked === null || ticked.includes(type),
-    details: whole ? [] : [...new Set(scopes.map((scope) => detailOf(scope, words)))],
-  }
 }
 
 /** The patient of this authorization: chosen on an earlier page, or the member's only record. */
@@ -80,74 +71,119 @@ const requirePatient = async (visit: Visit, member: MemberRow, deps: Interaction
 }
 
 /** A connection never outlasts the authority that it rests on (R34). */
-const endings = (choice: PatientChoice, deps: InteractionDeps) => {
-  const atMost = choice.endsAt ?? Number.POSITIVE_INFINITY
-  return {
-    endsAt: Math.min(endOfDuration(deps.environment.plan.sharing.preselected, deps.now()), atMost),
-    onceUntil: Math.min(deps.now() + deps.consent.onceMinutes * 60_000, atMost),
-  }
+const atMost = (choice: PatientChoice): number => choice.endsAt ?? Number.POSITIVE_INFINITY
+
+const offerTo = ({ authorization }: Visit, choice: PatientChoice, { environment }: InteractionDeps): Offer =>
+  offerOf({
+    scope: authorization.scope,
+    approved: authorization.client.scopes,
+    api: authorization.api,
+    mask: choice.mask,
+    categories: environment.plan.sensitiveCategories,
+  })
+
+/** What was shared last of the same record with the same app, and whether that goes on. A refusal fills in nothing. */
+const earlier = async (visit: Visit, member: MemberRow, choice: PatientChoice, deps: InteractionDeps) => {
+  const { client, api } = visit.authorization
+  const [patientId, appId] = [choice.patientId, client.app.id]
+  const last = await deps.connections.lastDecision(deps.environment.id, { memberId: member.id, patientId, appId })
+  const known = await deps.connections.overview(deps.environment.id, member.id)
+  const connected = known.some(
+    (each) =>
+      each.own &&
+      each.ended === null &&
+      each.app.id === appId &&
+      each.patient.id === patientId &&
+      each.apis.includes(api.id),
+  )
+  return { last: last?.decision === 'shared' ? last : null, connected }
 }
 
 export const showConsent = async (
   visit: Visit,
   member: MemberRow,
   deps: InteractionDeps,
-  again: { ticked: readonly string[]; offline: boolean } | null = null,
+  again: { answer: Answer; faults: ConsentFault[] } | null = null,
 ): Promise<void> => {
   const { ctx, authorization, path } = visit
+  const { plan } = deps.environment
+  const { onceMinutes } = deps.consent
   const choice = await requirePatient(visit, member, deps)
-  const offer = offerOf(authorization.scope, authorization.api.resources, choice.mask)
+  const offer = offerTo(visit, choice, deps)
+  const terms = termsOf(plan, { offline: offer.offline, now: deps.now(), atMost: atMost(choice), onceMinutes })
+  const { last, connected } = await earlier(visit, member, choice, deps)
+  const lastBoxes = last && firstBoxes(offer, last)
+  // Where nothing of it was asked again, it says nothing about what is.
+  const useful = lastBoxes !== null && lastBoxes.resources.length > 0
+  const first = { boxes: useful ? lastBoxes : firstBoxes(offer, null), ...firstTerm(terms, plan, useful ? last : null) }
+  const { boxes, duration, until } = again?.answer ?? first
+  const attestation = await deps.attestations.stateOf(authorization.client.app.id)
   const words = deps.views.translator(ctx)
-  const { endsAt, onceUntil } = endings(choice, deps)
+  const shownId = randomToken()
   const page: ConsentPage = {
     memberName: member.name,
     patient: { name: choice.name, relation: choice.relation },
     otherPersonHref: authorization.patientId ? `${path}/patient` : null,
     app: visit.app,
-    bundles: bundlesOf(offer.types.keys()).map(({ key, resources }) => ({
-      key,
-      resources: resources.map((type) => resourceOf(type, offer, again?.ticked ?? null, words)),
-    })),
-    wildcard: offer.wildcard,
+    attestation,
+    last: useful && last ? { decidedAt: last.decidedAt } : null,
+    connected,
+    bundles: bundlesPart(offer, boxes),
+    wildcard: offer.choices.wildcard,
     identity: offer.identity,
-    offline: offer.offline ? { checked: again?.offline ?? true, endsAt } : null,
-    onceUntil,
-    onceMinutes: deps.consent.onceMinutes,
-    stopUrl: deps.environment.plan.contacts.website,
-    fault: again ? 'nothing-selected' : null,
+    enforced: offer.api.sensitivity === 'enforced',
+    sensitive: sensitivePart(offer, boxes, words),
+    longer: longerPart(terms, { duration, until }),
+    onceUntil: terms.once,
+    onceMinutes,
+    stopUrl: new URL(managementPath(deps.environment), deps.environment.issuer).href,
+    faults: again?.faults ?? [],
+    shown: shownId,
     action: `${path}/consent`,
     denyAction: `${path}/deny`,
     switchAction: `${path}/switch`,
     csrf: deps.forms.csrfToken(ctx, actionName(visit, 'interaction')),
   }
-  deps.views.renderPage(ctx, 'interaction/consent', page, { status: again ? 400 : 200, languagePath: path })
+  deps.views.renderPage(ctx, 'interaction/consent', page, {
+    status: page.faults.length > 0 ? 400 : 200,
+    languageForm: { id: 'share', action: `${path}/consent/language` },
+  })
   const shown: Shown = {
     patientId: choice.patientId,
     textHash: sha256(visibleText(String(ctx.body))),
+    textVersion: deps.views.textVersion(words.language),
     language: words.language,
-    endsAt,
-    onceUntil,
+    offer: nameOfOffer(offer),
+    terms,
+    attestation: { state: attestation.state, id: attestation.id },
   }
-  await keepShown(visit, shown, deps)
+  await deps.shortLived.set(pageKind, `${authorization.uid}.${shownId}`, shown, deps.now() + 2 * hour)
+  await noteShown(visit, deps)
   await deps.database.transaction((trx) =>
     deps.audit.record(trx, {
       type: 'consent.shown',
-      plan: deps.environment.plan.id,
+      plan: plan.id,
       issuer: deps.environment.id,
       actor: `member:${member.id}`,
       memberId: member.id,
       patientId: choice.patientId,
       appId: authorization.client.app.id,
       requestId: ctx.state.requestId,
-      details: { textHash: shown.textHash, language: shown.language },
+      details: { textHash: shown.textHash, textVersion: shown.textVersion, language: shown.language },
     }),
   )
 }
 
 /** What of a decision is the same whether the member shares or not. */
-const decisionOf = (visit: Visit, member: MemberRow, choice: PatientChoice, shown: Shown, deps: InteractionDeps) => ({
-  issuer: deps.environment.id,
-  plan: deps.environment.plan.id,
+const decisionOf = (
+  visit: Visit,
+  member: MemberRow,
+  choice: PatientChoice,
+  shown: Shown,
+  { environment }: InteractionDeps,
+): Decision => ({
+  issuer: environment.id,
+  plan: environment.plan.id,
   memberId: member.id,
   choice,
   app: {
@@ -157,15 +193,40 @@ const decisionOf = (visit: Visit, member: MemberRow, choice: PatientChoice, show
   },
   requestedScope: visit.authorization.scope,
   textHash: shown.textHash,
+  textVersion: shown.textVersion,
   language: shown.language,
+  record: {
+    v: 1,
+    plan: environment.plan.name,
+    app: visit.app.name,
+    developer: visit.app.developer,
+    website: visit.app.website,
+    member: member.name,
+    patient: choice.name,
+    relation: choice.relation,
+    language: shown.language,
+    // Nobody comes to this page without having met the warning.
+    warning: shown.attestation.state === 'attested' ? null : shown.attestation.state,
+    attestationId: shown.attestation.id,
+  },
   requestId: visit.ctx.state.requestId,
 })
 
-const readShown = async (visit: Visit, deps: InteractionDeps): Promise<Shown | undefined> =>
-  (await deps.shortLived.get<Shown>(shownKind, visit.authorization.uid))?.value
+/** What the page showed that this form was on, if it was about this patient and is not forgotten. */
+const readShown = async (
+  { authorization }: Visit,
+  form: URLSearchParams,
+  choice: PatientChoice,
+  deps: InteractionDeps,
+): Promise<Shown | undefined> => {
+  const id = oneValue(form, 'shown')
+  if (!id) return undefined
+  const shown = (await deps.shortLived.get<Shown>(pageKind, `${authorization.uid}.${id}`))?.value
+  return shown?.patientId === choice.patientId ? shown : undefined
+}
 
-const keepShown = (visit: Visit, shown: Shown, deps: InteractionDeps): Promise<void> =>
-  deps.shortLived.set(shownKind, visit.authorization.uid, shown, deps.now() + 2 * hour)
+const noteShown = ({ authorization }: Visit, deps: InteractionDeps): Promise<void> =>
+  deps.shortLived.set(shownKind, authorization.uid, {}, deps.now() + 2 * hour)
 
 /** Decisions that our fault spoilt while the store could not be told. */
 const spoilt = new Set<string>()
@@ -174,51 +235,64 @@ const spoilt = new Set<string>()
  * One page, one decision: of a form that is sent twice at once only the first counts, and both go on to the app. A
  * decision that our fault spoilt was none (R43).
  */
-const decideOnce = async (
-  visit: Visit,
-  shown: Shown,
-  deps: InteractionDeps,
-  decide: () => Promise<unknown>,
-): Promise<void> => {
+const decideOnce = async (visit: Visit, deps: InteractionDeps, decide: () => Promise<unknown>): Promise<void> => {
   const { uid } = visit.authorization
   // A second press goes where the first one goes, and so waits for it.
   if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return waitUntilDone(uid, deps)
   try {
     await decide()
   } catch (error) {
-    await keepShown(visit, shown, deps).catch(() => spoilt.add(uid))
+    await noteShown(visit, deps).catch(() => spoilt.add(uid))
     throw error
   }
 }
 
-const contextOf = (api: Api) => ({ api: api.id })
+/** A category that an app named itself is as long as a scope may be. */
+const longestCategory = 600
+
+const answerOf = (form: URLSearchParams, offer: Offer): Answer => ({
+  boxes: offeredBoxes(offer, {
+    resources: manyValues(form, 'resource'),
+    categories: manyValues(form, 'category', { max: longestCategory }),
+    sensitive: manyValues(form, 'sensitive'),
+  }),
+  duration: oneValue(form, 'duration') ?? '',
+  until: oneValue(form, 'until') ?? '',
+})
 
 export const submitConsent = async (visit: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> => {
   const { ctx, authorization } = visit
   const form = await readAction(visit, 'interaction', deps)
-  const ticked = manyValues(form, 'resource')
-  const shown = await readShown(visit, deps)
   const choice = await requirePatient(visit, member, deps)
-  // Nothing is decided on a page that this member did not see for this patient.
-  if (shown?.patientId !== choice.patientId) return showConsent(visit, member, deps)
-  const offer = offerOf(authorization.scope, authorization.api.resources, choice.mask)
-  const kept = ticked.filter((type) => offer.types.has(type))
-  const offline = offer.offline && oneValue(form, 'offline') === 'yes'
-  if (offer.types.size > 0 && kept.length === 0) return showConsent(visit, member, deps, { ticked: kept, offline })
-  const endsAt = Math.min(offline ? shown.endsAt : shown.onceUntil, endings(choice, deps).endsAt)
-  await decideOnce(visit, shown, deps, () =>
+  const shown = await readShown(visit, form, choice, deps)
+  const offer = offerTo(visit, choice, deps)
+  // Nothing is decided on a page that this member did not see for this patient, or that offered something else.
+  if (shown?.offer !== nameOfOffer(offer)) return showConsent(visit, member, deps)
+  const answer = answerOf(form, offer)
+  const { timeZone } = deps.environment.plan
+  const end = endOf(shown.terms, answer, { language: shown.language, timeZone, atMost: atMost(choice) })
+  const nothing = offer.choices.types.size > 0 && answer.boxes.resources.length === 0
+  const faults: ConsentFault[] = [
+    ...(nothing ? ['nothing-selected' as const] : []),
+    ...(typeof end === 'string' ? [end] : []),
+  ]
+  if (typeof end === 'string' || faults.length > 0) return showConsent(visit, member, deps, { answer, faults })
+  const offline = shown.terms.longer !== null && answer.duration !== 'once'
+  await decideOnce(visit, deps, () =>
     deps.authorizations.share(ctx, authorization, {
       ...decisionOf(visit, member, choice, shown, deps),
-      grantedScope: grantedScope(authorization.scope, authorization.api.resources, offer, { resources: kept, offline }),
-      context: contextOf(authorization.api),
+      grantedScope: scopeText(grantedScopes(offer, answer.boxes, { offline })),
+      sensitivities: answer.boxes.sensitive,
+      duration: offline ? answer.duration : 'once',
+      context: { api: authorization.api.id },
       offline,
-      endsAt,
+      endsAt: end,
       letter: connectionLetter({
         member,
         patient: choice,
         app: visit.app,
         environment: deps.environment,
-        endsAt,
+        endsAt: end,
         words: deps.views.translator(ctx),
       }),
     }),
@@ -226,19 +300,31 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   leave(visit, authorization.returnTo, deps)
 }
 
+/** The same page in another language, with everything as the member left it (R31). */
+export const switchLanguage = async (visit: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> => {
+  const form = await readAction(visit, 'interaction', deps)
+  const choice = await requirePatient(visit, member, deps)
+  const shown = await readShown(visit, form, choice, deps)
+  const { until, ...answer } = answerOf(form, offerTo(visit, choice, deps))
+  deps.views.keepLanguage(visit.ctx, oneValue(form, 'language') ?? '')
+  // What was typed in the one language need not be a day in the other.
+  const day = (shown && readDay(until, shown.language)) ?? until
+  await showConsent(visit, member, deps, shown ? { answer: { ...answer, until: day }, faults: [] } : null)
+}
+
 /** Back to the app without anything shared (R27). A refusal on the consent page is recorded with what it showed. */
 export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<void> => {
   const { ctx, authorization, member } = visit
-  await readAction(visit, 'interaction', deps)
-  const shown = authorization.step === 'consent' ? await readShown(visit, deps) : undefined
-  const choice = member && shown ? await patientOf(visit, member, deps) : undefined
+  const form = await readAction(visit, 'interaction', deps)
+  const choice = member && authorization.step === 'consent' ? await patientOf(visit, member, deps) : undefined
+  const shown = choice && (await readShown(visit, form, choice, deps))
   const covered = !member || (await deps.directory.patientChoices(deps.environment.id, member.id)).length > 0
   const description = covered
     ? 'The member decided not to share.'
     : 'no_coverage: the member has no record at this plan that can be shared.'
   const refuse = () => deps.authorizations.refuse(ctx, authorization.uid, description)
   if (member && choice && shown)
-    await decideOnce(visit, shown, deps, async () => {
+    await decideOnce(visit, deps, async () => {
       await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
       await refuse()
     })

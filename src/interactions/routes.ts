@@ -6,7 +6,7 @@
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { MemberRow } from '../storage/tables.ts'
-import { showConsent, submitConsent, submitDeny } from './consent.ts'
+import { showConsent, submitConsent, submitDeny, switchLanguage } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
 import { createSessionPages } from './session.ts'
@@ -60,13 +60,17 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   router.post('/interaction/:uid/warning', onConsentStep(passWarning))
   router.post('/interaction/:uid/leave', onConsentStep(leaveAtWarning))
 
-  router.post(
-    '/interaction/:uid/consent',
-    onConsentStep(async (visit, member) => {
-      if (await leadToWarning(visit, member, deps)) return
-      return submitConsent(visit, member, deps)
-    }),
-  )
+  for (const [path, handle] of [
+    ['consent', submitConsent],
+    ['consent/language', switchLanguage],
+  ] as const)
+    router.post(
+      `/interaction/:uid/${path}`,
+      onConsentStep(async (visit, member) => {
+        if (await leadToWarning(visit, member, deps)) return
+        return handle(visit, member, deps)
+      }),
+    )
 
   router.post(
     '/interaction/:uid/deny',

@@ -68,7 +68,7 @@ describe('the granted scopes are exactly what was left ticked', () => {
   })
 
   it('offline access refused: shared once, and no refresh token (R23)', async () => {
-    const tokens = await obtainTokens(app(), { consent: { offline: null } })
+    const tokens = await obtainTokens(app(), { consent: { duration: 'once' } })
     expect(tokens).not.toHaveProperty('refresh_token')
     expect(sorted(tokens.scope)).not.toContain('offline_access')
   })
@@ -77,7 +77,9 @@ describe('the granted scopes are exactly what was left ticked', () => {
     ['a resource type that the app did not ask for', { resource: ['Coverage', 'Observation', 'Patient'] }],
     ['a type that does not exist', { resource: ['Coverage', 'Everything', '*', '__proto__', '<script>'] }],
     ['a whole scope in place of a type', { resource: ['Coverage', 'patient/*.cruds', 'Coverage.cruds'] }],
-    ['offline access by hand', { resource: 'Coverage', offline: 'yes' }],
+    ['a category of it', { resource: ['Coverage', 'Observation'], category: ['Observation/laboratory'] }],
+    ['a sensitive category by hand', { resource: 'Coverage', sensitive: ['genetics', 'sensitive/hiv', '*'] }],
+    ['a duration by hand', { resource: 'Coverage', duration: 'P1Y', until: '2027-01-01', offline: 'yes' }],
     ['fields that there are not', { resource: 'Coverage', scope: 'patient/*.cruds', client_id: 'x', patient: 'david' }],
   ])('%s is ignored when it is added to the form', async (_what, consent) => {
     const tokens = await obtainTokens(app(), { params: { scope: 'patient/Coverage.rs' }, consent })
@@ -99,7 +101,11 @@ describe('the granted scopes are exactly what was left ticked', () => {
 
   it('a doubled single field, too many boxes or a monster of a value is refused with a page', async () => {
     const wrong: Record<string, string | string[]>[] = [
-      { offline: ['yes', 'yes'] },
+      { duration: ['once', 'P1Y'] },
+      { until: ['2027-01-01', '2027-01-02'] },
+      { shown: ['a', 'b'] },
+      { category: 'x'.repeat(5000) },
+      { sensitive: Array.from({ length: 300 }, (_, i) => `s${i}`) },
       { resource: Array.from({ length: 300 }, (_, i) => `R${i}`) },
       { resource: 'x'.repeat(5000) },
     ]

@@ -58,7 +58,7 @@ describe.each(modes)('people, the store %s', { timeout: 120_000 }, (mode) => {
       async () => undefined,
       async () => expectStepOr503(await visitor.send(authorizationUrl(app(), challenge))),
       async () =>
-        void expect((await visitor.open(authorizationUrl(app(), challenge))).html).toContain('name="offline"'),
+        void expect((await visitor.open(authorizationUrl(app(), challenge))).html).toContain('name="duration"'),
     )
     expect(refused).toBeGreaterThan(2)
   })
@@ -74,7 +74,7 @@ describe.each(modes)('people, the store %s', { timeout: 120_000 }, (mode) => {
       },
       async ({ visitor, page }) => expectStepOr503(await send(visitor, page, '/sign-in', maria)),
       async ({ visitor, page }) =>
-        void expect((await visitor.submit(page, '/sign-in', maria)).html).toContain('name="offline"'),
+        void expect((await visitor.submit(page, '/sign-in', maria)).html).toContain('name="duration"'),
     )
     expect(refused).toBeGreaterThan(5)
   })
@@ -96,7 +96,7 @@ describe.each(modes)('people, the store %s', { timeout: 120_000 }, (mode) => {
       async ({ visitor, location }) => expectStepOr503(await visitor.send(location)),
       async ({ visitor, location }) => {
         const page = await visitor.open(location)
-        if (part === '/sign-in') return void expect(page.html).toContain('name="offline"')
+        if (part === '/sign-in') return void expect(page.html).toContain('name="duration"')
         const code = new URL(page.url).searchParams.get('code') ?? ''
         expect((await exchange(app(), code, verifier)).status, `${page.url} ${page.html}`).toBe(200)
       },
@@ -112,7 +112,7 @@ describe.each(modes)('people, the store %s', { timeout: 120_000 }, (mode) => {
       mode,
       reach,
       async (page) => expectStepOr503(await visitor.send(page.url)),
-      async (page) => void expect((await visitor.open(page.url)).html).toContain('name="offline"'),
+      async (page) => void expect((await visitor.open(page.url)).html).toContain('name="duration"'),
     )
     const decided = await atEveryStep(
       store,

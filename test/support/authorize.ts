@@ -67,7 +67,7 @@ export interface Walk {
   member?: string
   patient?: string
   params?: Record<string, string | null>
-  /** Fields of the consent form; by default it is sent as it stands. */
+  /** Fields of the consent form; by default everything is ticked but for what is sensitive, and it is for a year. */
   consent?: Record<string, string | string[] | null>
   visitor?: Visitor
 }
@@ -87,6 +87,14 @@ export const walkToConsent = async (
   return { visitor, page }
 }
 
+/** The consent form as it is at first, also for a member whose last decision it has filled in. */
+export const everythingOn = ({ html }: Page): Record<string, string[] | string> => {
+  const valuesOf = (name: string) =>
+    [...html.matchAll(new RegExp(`name="${name}" value="([^"]*)"`, 'g'))].map(([, value = '']) => value)
+  const longer = valuesOf('duration').includes('P1Y') ? { duration: 'P1Y' } : {}
+  return { resource: valuesOf('resource'), category: valuesOf('category'), ...longer }
+}
+
 /** The whole way to the app's redirect URI; its query carries `code` or `error`. */
 export const walk = async (
   app: App,
@@ -94,7 +102,7 @@ export const walk = async (
   options: Walk = {},
 ): Promise<{ visitor: Visitor; callback: URL }> => {
   const { visitor, page } = await walkToConsent(app, challenge, options)
-  const done = await visitor.submit(page, '/consent', options.consent)
+  const done = await visitor.submit(page, '/consent', { ...everythingOn(page), ...options.consent })
   return { visitor, callback: new URL(done.url) }
 }
 

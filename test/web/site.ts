@@ -86,28 +86,58 @@ export const signInPage: SignInPage = {
   hint: null,
 }
 
+const plain = { checked: true, details: [], categories: null, whole: true }
+
 export const consentPage: ConsentPage = {
   memberName: 'Maria Alvarez',
   patient: { name: 'Maria Alvarez', relation: 'self' },
   otherPersonHref: null,
   app: face,
+  attestation: { state: 'unanswered', answeredAt: null, answers: [] },
+  last: null,
+  connected: false,
   bundles: [
-    { key: 'claims', resources: [{ type: 'ExplanationOfBenefit', checked: true, details: [] }] },
+    { key: 'claims', resources: [{ ...plain, type: 'ExplanationOfBenefit' }] },
+    {
+      key: 'conditions',
+      resources: [
+        {
+          ...plain,
+          type: 'Condition',
+          whole: true,
+          categories: [
+            { value: 'Condition/problem-list-item', key: 'problem-list-item', named: true, checked: true },
+            { value: 'Condition/x|y', key: 'x|y', named: false, checked: false },
+          ],
+        },
+      ],
+    },
     {
       key: 'medicines',
       resources: [
-        { type: 'MedicationRequest', checked: true, details: [] },
-        { type: 'Medication', checked: false, details: [] },
+        { ...plain, type: 'MedicationRequest' },
+        { ...plain, type: 'Medication', checked: false },
       ],
     },
   ],
   wildcard: false,
   identity: true,
-  offline: { checked: true, endsAt: Date.UTC(2027, 10, 22, 15) },
+  enforced: true,
+  sensitive: [{ code: 'hiv', name: 'HIV', text: 'HIV tests', checked: false }],
+  longer: {
+    duration: 'P1Y',
+    choices: [
+      { key: 'P3M', unit: 'M', count: 3, endsAt: Date.UTC(2027, 1, 22, 15), cut: false },
+      { key: 'P1Y', unit: 'Y', count: 1, endsAt: Date.UTC(2027, 10, 22, 15), cut: false },
+    ],
+    days: { first: '2026-11-23', last: '2028-11-21' },
+    until: '',
+  },
   onceUntil: Date.UTC(2026, 10, 22, 16),
   onceMinutes: 60,
-  stopUrl: 'https://prairie.example.org',
-  fault: null,
+  stopUrl: 'https://prairie.example.org/connections',
+  faults: [],
+  shown: 'shown',
   action: '/prairie/sandbox/interaction/1/consent',
   denyAction: '/prairie/sandbox/interaction/1/deny',
   switchAction: '/prairie/sandbox/interaction/1/switch',

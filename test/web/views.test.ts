@@ -26,7 +26,24 @@ describe('whatever a name says', () => {
         app,
         memberName: attack,
         patient: { name: attack, relation: 'parent' },
-        bundles: [{ key: 'other', resources: [{ type: attack, checked: true, details: [attack] }] }],
+        bundles: [
+          {
+            key: 'other',
+            resources: [
+              { type: attack, checked: true, details: [attack], categories: null, whole: false },
+              {
+                type: 'Condition',
+                checked: true,
+                details: [attack],
+                categories: [{ value: attack, key: attack, named: false, checked: true }],
+                whole: false,
+              },
+            ],
+          },
+        ],
+        sensitive: [{ code: attack, name: attack, text: attack, checked: false }],
+        longer: { duration: 'date', choices: [], days: { first: '2026-11-23', last: '2028-11-21' }, until: attack },
+        shown: attack,
       }),
       views.render('interaction/patient', {
         ...common,
@@ -103,9 +120,9 @@ describe('the consent page', () => {
       'https://binder.example.com/privacy',
       'Claims and costs',
       'specially sensitive',
-      'Keep sharing until November 22, 2027',
+      'Until November 22, 2027',
       '1-800-555-0142',
-      'prairie.example.org',
+      'https://prairie.example.org/connections',
       'Prairie Health Plan does not run or watch over Family Health Binder.',
       'HIPAA may no longer protect them',
       'https://prairie.example.org/your-data-and-apps',
@@ -130,12 +147,90 @@ describe('the consent page', () => {
     expect(box('Medication')?.[1]).toBeUndefined()
   })
 
-  it('lets offline access be refused, and says what then holds (R23)', () => {
-    expect(page).toMatch(/<input type="checkbox" name="offline" value="yes"[^>]* checked>/)
-    expect(page).toContain('for 60 minutes, on November 22, 2026')
-    const once = views.render('interaction/consent', { ...consentPage, ...common, offline: null })
-    expect(once).not.toContain('name="offline"')
+  it('offers Condition and Observation by category, each with words, and says what all of them mean (R22)', () => {
+    expect(page).toMatch(/<input type="checkbox" name="category" value="Condition\/problem-list-item" checked>/)
+    expect(page).toMatch(/<input type="checkbox" name="category" value="Condition\/x\|y">/)
+    expect(page).toContain('Long-term problems that doctors keep an eye on')
+    expect(page).toContain('<strong>x|y</strong>')
+    expect(page).toContain('records that fit none of these groups are shared too')
+    expect(page).not.toMatch(/type="checkbox" name="resource" value="Condition"/)
+  })
+
+  it('lets sensitive records be released one by one, and says which stay private (R25)', () => {
+    const box = '<input type="checkbox" name="sensitive" value="hiv">'
+    expect(page).toContain(box)
+    expect(page).toContain('These stay private unless you check them.')
+    expect(page).toContain('left unchecked above: HIV')
+    const bundles = page.slice(page.indexOf('<ul class="bundles">'), page.indexOf('id="sensitive"'))
+    expect(bundles).not.toContain('name="sensitive"')
+  })
+
+  it('says nothing of sensitive choices where there are none, and still that such records are held back (R25)', () => {
+    const none = views.render('interaction/consent', { ...consentPage, ...common, sensitive: [] })
+    expect(none).not.toContain('unless you check')
+    expect(none).toContain('<li>Records that the law or your plan treats as specially sensitive</li>')
+  })
+
+  it('never says that an API holds back what it does not (R25)', () => {
+    const stated = views.render('interaction/consent', { ...consentPage, ...common, sensitive: [], enforced: false })
+    expect(stated).toContain('Prairie Health Plan cannot hold back sensitive records here.')
+    expect(stated).not.toContain('specially sensitive')
+    expect(stated).not.toContain('name="sensitive"')
+  })
+
+  it('offers to share once, the plan’s durations with their ends, and a day (R8, R23)', () => {
+    const radios = [...page.matchAll(/<input type="radio" name="duration" value="(\w+)"[^>]*?( checked)?>/g)]
+    expect(radios.map(([, value, checked]) => `${value}${checked ?? ''}`)).toEqual([
+      'once',
+      'P3M',
+      'P1Y checked',
+      'date',
+    ])
+    expect(page).toContain('For 60 minutes, on November 22, 2026.')
+    expect(page).toContain('Until February 22, 2027')
+    expect(page).toMatch(/<input class="field" type="date" [^>]*min="2026-11-23" max="2028-11-21"/)
+    expect(page).toContain('From November 23, 2026 to November 21, 2028')
+  })
+
+  it('says that it is for once where the app asked for no more (R23)', () => {
+    const once = views.render('interaction/consent', { ...consentPage, ...common, longer: null })
+    expect(once).not.toContain('name="duration"')
     expect(once).toContain('You share just once: for 60 minutes')
+  })
+
+  it('says where an end comes of the right to act for somebody (R34)', () => {
+    const longer = {
+      duration: 'P1Y',
+      choices: [{ key: 'P1Y', unit: 'Y', count: 1, endsAt: Date.UTC(2027, 3, 2, 15), cut: true }],
+      days: null,
+      until: '',
+    }
+    const patient = { name: 'Lucy Okafor', relation: 'parent' as const }
+    const cut = views.render('interaction/consent', { ...consentPage, ...common, patient, longer })
+    expect(cut).toMatch(
+      /For as long as you may act for Lucy Okafor<\/strong>\s*<span class="quiet">Until April 2, 2027</,
+    )
+    expect(cut).not.toContain('For 1 year')
+  })
+
+  it('ties each fault to where it can be mended', () => {
+    const faults = ['nothing-selected', 'until-late'] as const
+    const wrong = views.render('interaction/consent', { ...consentPage, ...common, faults: [...faults] })
+    expect(wrong).toContain('<a href="#what">Nothing is checked.')
+    expect(wrong).toMatch(
+      /<p id="fault-until"><a href="#until">That day is too late. Choose November 21, 2028 or earlier./,
+    )
+    expect(wrong).toMatch(/id="until"[^>]*aria-describedby="fault-until until-hint" aria-invalid="true"/)
+    expect(page).not.toContain('aria-invalid')
+  })
+
+  it('says what was filled in, of when, and what a new decision replaces (R29)', () => {
+    expect(page).not.toContain('filled in')
+    expect(page).not.toContain('replace the old ones')
+    const last = { decidedAt: Date.UTC(2026, 5, 1, 15) }
+    const again = views.render('interaction/consent', { ...consentPage, ...common, last, connected: true })
+    expect(again).toContain('on June 1, 2026. We filled in the same choices.')
+    expect(again).toContain('your new choices replace the old ones')
   })
 
   it('has one sentence on records of the future where everything was asked for (R26)', () => {
@@ -151,9 +246,11 @@ describe('the consent page', () => {
   })
 
   it('says the same in Spanish, and says a type without words by its name', () => {
-    const bundles = [{ key: 'other', resources: [{ type: 'Basic', checked: true, details: [] }] }]
+    const bundles = [
+      { key: 'other', resources: [{ type: 'Basic', checked: true, details: [], categories: null, whole: true }] },
+    ]
     const spanish = views.render('interaction/consent', { ...consentPage, ...common, bundles, language: 'es' })
-    expect(spanish).toContain('Seguir compartiendo hasta el 22 de noviembre de 2027')
+    expect(spanish).toContain('Hasta el 22 de noviembre de 2027')
     expect(spanish).toContain('<strong>Basic</strong>')
     expect(spanish).toContain('>No compartir</button>')
   })
@@ -187,7 +284,7 @@ describe('a switch of language on a page with a form', () => {
 describe('dates', () => {
   it('are those of the plan’s time zone', () => {
     const midnight = Date.UTC(2027, 10, 22, 3)
-    const page = views.render('interaction/consent', { ...consentPage, ...common, onceUntil: midnight, offline: null })
+    const page = views.render('interaction/consent', { ...consentPage, ...common, onceUntil: midnight, longer: null })
     expect(page).toContain('on November 21, 2027')
   })
 })

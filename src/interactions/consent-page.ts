@@ -1,0 +1,71 @@
+/**
+ * The parts of the consent page that an offer makes: bundles, sensitive categories, durations. Pure.
+ *
+ * Owns: from choices to what the view is handed. Does not own: words beyond the plan's own (views/locales), or the decision.
+ */
+import type { TypeChoice } from '../smart/choices.ts'
+import type { ResourceScope } from '../smart/scope.ts'
+import { bundlesOf } from '../smart/scope-words.ts'
+import type { Translator } from '../web/i18n.ts'
+import type { ConsentPage, ConsentResource } from '../web/pages.ts'
+import type { Boxes, Offer } from './offer.ts'
+import type { TermAnswer, Terms } from './terms.ts'
+
+/** What a scope of a type is narrowed to, in its own words; categories with boxes of their own are left out. */
+const narrowedTo = ({ query }: ResourceScope, { categories }: TypeChoice): string =>
+  query
+    .filter(([name]) => !categories || name !== 'category')
+    .map(([name, value]) => `${name}: ${value}`)
+    .join(', ')
+
+const resourceOf = (choice: TypeChoice, boxes: Boxes): ConsentResource => {
+  const { type, scopes, whole, categories } = choice
+  const details = [...new Set(scopes.map((scope) => narrowedTo(scope, choice)))]
+  const checked = boxes.resources.includes(type)
+  return {
+    type,
+    checked,
+    details: details.includes('') ? [] : details,
+    categories:
+      categories?.map(({ key, named }) => {
+        const value = `${type}/${key}`
+        return { value, key, named, checked: checked && boxes.categories.includes(value) }
+      }) ?? null,
+    whole,
+  }
+}
+
+/** What is shared, in bundles, as the boxes stand. */
+export const bundlesPart = ({ choices }: Offer, boxes: Boxes): ConsentPage['bundles'] =>
+  bundlesOf(choices.types.keys()).map(({ key, resources }) => ({
+    key,
+    resources: resources.flatMap((type) => {
+      const choice = choices.types.get(type)
+      return choice ? [resourceOf(choice, boxes)] : []
+    }),
+  }))
+
+/** Sensitive categories in the plan's words, or else the catalogue's. */
+export const sensitivePart = (
+  { sensitive }: Offer,
+  boxes: Boxes,
+  { language, t }: Translator,
+): ConsentPage['sensitive'] =>
+  sensitive.map(({ code, name, explanation }) => ({
+    code,
+    name: name[language] ?? t(`sensitive.${code}.title`),
+    text: explanation[language] ?? t(`sensitive.${code}.text`),
+    checked: boxes.sensitive.includes(code),
+  }))
+
+/** The durations beside sharing once. */
+export const longerPart = ({ longer }: Terms, { duration, until }: TermAnswer): ConsentPage['longer'] =>
+  longer && {
+    duration,
+    until,
+    days: longer.days,
+    choices: longer.choices.map(({ key, endsAt, cut }) => {
+      const [, count = '0', unit = 'D'] = /^P(\d+)([DMY])$/.exec(key) ?? []
+      return { key, unit, count: Number(count), endsAt, cut }
+    }),
+  }

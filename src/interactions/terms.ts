@@ -1,0 +1,131 @@
+/**
+ * For how long a member may share: what a consent page offers, which of it is chosen at first, and what its form says (R8, R23).
+ * Pure.
+ */
+import type { Plan, Sharing } from '../config/settings.ts'
+import { type DurationChoice, dayOf, durationChoices, endOfDay, endOfDuration } from '../members/durations.ts'
+
+/** The terms of one page. Times are in milliseconds: the ends that the member sees are the ends that count. */
+export interface Terms {
+  /** When sharing once ends. */
+  once: number
+  /** The plan's durations; null where the app did not ask for offline access. */
+  longer: null | {
+    choices: (DurationChoice & {
+      /** The authority to act for the patient ends before the duration does. */
+      cut: boolean
+    })[]
+    /** The first and the last day that may be chosen; null: the plan offers none. */
+    days: { first: string; last: string } | null
+  }
+}
+
+/** What a form says. */
+export interface TermAnswer {
+  /** `once`, a duration's key, or `date`. */
+  duration: string
+  /** With `date`: a day as somebody wrote it. */
+  until: string
+}
+
+export type TermFault = 'no-duration' | 'until-empty' | 'until-unclear' | 'until-early' | 'until-late'
+
+const day = 86_400_000
+
+const daysAfter = (date: string, count: number): string =>
+  new Date(Date.parse(`${date}T00:00:00Z`) + count * day).toISOString().slice(0, 10)
+
+const daysOf = ({ sharing, timeZone }: Plan, now: number, atMost: number): { first: string; last: string } | null => {
+  if (!sharing.durations.includes('date')) return null
+  const today = dayOf(now, timeZone)
+  const [first, latest] = [daysAfter(today, 1), daysAfter(today, sharing.longestDays)]
+  const authority = Number.isFinite(atMost) ? dayOf(atMost - 1, timeZone) : latest
+  const last = authority < latest ? authority : latest
+  return last < first ? null : { first, last }
+}
+
+/**
+ * The terms of a page that is shown at `now`.
+ * @param atMost when the authority to act for the patient ends (R34); infinite for an own record
+ */
+export const termsOf = (
+  plan: Plan,
+  { offline, now, atMost, onceMinutes }: { offline: boolean; now: number; atMost: number; onceMinutes: number },
+): Terms => {
+  const once = Math.min(now + onceMinutes * 60_000, atMost)
+  if (!offline) return { once, longer: null }
+  const choices = durationChoices(plan.sharing, now, atMost).map((choice) => ({
+    ...choice,
+    cut: endOfDuration(choice.key, now) > atMost,
+  }))
+  const firstCut = choices.find(({ cut }) => cut)
+  // All that are cut say the same.
+  const distinct = choices.filter((choice) => !choice.cut || choice === firstCut)
+  return { once, longer: { choices: distinct, days: daysOf(plan, now, atMost) } }
+}
+
+/** What is chosen at first: as the last decision was, where that is offered still, else as the plan says. */
+export const firstTerm = (
+  terms: Terms,
+  { sharing, timeZone }: { sharing: Sharing; timeZone: string },
+  last: { duration: string | null; endsAt: number | null } | null,
+): TermAnswer => {
+  const { longer } = terms
+  if (!longer || last?.duration === 'once') return { duration: 'once', until: '' }
+  const offers = (key: string | null | undefined) => longer.choices.some((choice) => choice.key === key)
+  if (last?.duration === 'date' && longer.days && last.endsAt !== null) {
+    const { first, last: latest } = longer.days
+    const until = dayOf(last.endsAt, timeZone)
+    if (until >= first && until <= latest) return { duration: 'date', until }
+  }
+  if (last?.duration && offers(last.duration)) return { duration: last.duration, until: '' }
+  const { preselected } = sharing
+  const known = preselected === 'date' ? longer.days !== null : offers(preselected)
+  const cut = longer.choices.find((choice) => choice.cut)
+  return { duration: known ? preselected : (cut?.key ?? longer.choices.at(-1)?.key ?? 'once'), until: '' }
+}
+
+/** A year of four digits, or one that `Date` would not take for another. */
+const written = /^(\d{4})-(\d{1,2})-(\d{1,2})$|^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})$/
+
+const iso = (year: number, month: number, date: number): string | undefined => {
+  const time = Date.UTC(year, month - 1, date)
+  const text = new Date(time).toISOString().slice(0, 10)
+  const said = `${year}-${String(month).padStart(2, '0')}-${String(date).padStart(2, '0')}`
+  return text === said ? said : undefined
+}
+
+/**
+ * A day as people write it where their browser has no calendar: `2027-12-31`, in English also `12/31/2027`. In other languages
+ * the day or the month may come first, so that there only what can be read in one way is read. Undefined for anything else.
+ */
+export const readDay = (text: string, language: string): string | undefined => {
+  const [matched, year, month, date, one, other, lastYear] = written.exec(text.trim()) ?? []
+  if (matched === undefined) return undefined
+  if (year !== undefined) return iso(Number(year), Number(month), Number(date))
+  const monthFirst = iso(Number(lastYear), Number(one), Number(other))
+  const dayFirst = iso(Number(lastYear), Number(other), Number(one))
+  if (language.startsWith('en')) return monthFirst ?? dayFirst
+  return monthFirst && dayFirst && monthFirst !== dayFirst ? undefined : (dayFirst ?? monthFirst)
+}
+
+/** When what a form says ends, or what is wrong with it. Whatever was not offered is a fault. */
+export const endOf = (
+  terms: Terms,
+  { duration, until }: TermAnswer,
+  { language, timeZone, atMost }: { language: string; timeZone: string; atMost: number },
+): number | TermFault => {
+  const { once, longer } = terms
+  // Where nothing was to be chosen, nothing was.
+  if (duration === 'once' || !longer) return Math.min(once, atMost)
+  if (duration !== 'date' || !longer.days) {
+    const choice = longer.choices.find(({ key }) => key === duration)
+    return choice ? Math.min(choice.endsAt, atMost) : 'no-duration'
+  }
+  if (until.trim() === '') return 'until-empty'
+  const chosen = readDay(until, language)
+  if (chosen === undefined) return 'until-unclear'
+  if (chosen < longer.days.first) return 'until-early'
+  if (chosen > longer.days.last) return 'until-late'
+  return Math.min(endOfDay(chosen, timeZone), atMost)
+}
