@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Resource } from '../../src/sandbox/people/index.ts'
-import { base, idsOf, linkOf, ownOf, type Sandbox, startSandbox } from './world.ts'
+import { type Bundle, base, idsOf, linkOf, ownOf, type Sandbox, startSandbox } from './world.ts'
 
 let sandbox: Sandbox
 let maria: string
@@ -205,6 +205,55 @@ describe('search parameters', () => {
   })
 })
 
+describe('what a search brings along', () => {
+  const entries = (bundle: Bundle, mode: string) =>
+    (bundle.entry ?? []).filter(({ search }) => search.mode === mode).map(({ resource }) => resource)
+
+  it('is what the resources of the page refer to, once each, and is not counted', async () => {
+    const bundle = await sandbox.search('/Observation?_include=Observation:encounter&_count=20', maria)
+    const matches = entries(bundle, 'match')
+    const brought = entries(bundle, 'include').map(({ id }) => id)
+    expect(matches.every(({ resourceType }) => resourceType === 'Observation')).toBe(true)
+    expect(bundle.total).toBe(ownOf('maria', 'Observation').length)
+    const named = matches.flatMap(
+      ({ encounter }) => (encounter as { reference: string } | undefined)?.reference.split('/')[1] ?? [],
+    )
+    expect(brought.sort()).toEqual([...new Set(named)].sort())
+    expect(brought.length).toBeGreaterThan(0)
+    expect(linkOf(bundle, 'next')).toContain('_include=Observation%3Aencounter')
+  })
+
+  it('is what refers to them', async () => {
+    const bundle = await sandbox.search('/Encounter?_revinclude=Condition:encounter&_count=5', maria)
+    const ids = entries(bundle, 'match').map(({ id }) => `Encounter/${id}`)
+    const brought = entries(bundle, 'include')
+    expect(brought.length).toBeGreaterThan(0)
+    for (const { resourceType, encounter } of brought) {
+      expect(resourceType).toBe('Condition')
+      expect(ids).toContain((encounter as { reference: string }).reference)
+    }
+  })
+
+  it.each([
+    '_include=Observation:encounter:Patient',
+    '_include=Condition:encounter',
+    '_revinclude=Observation:encounter:Location',
+  ])('is nothing where the types do not fit: %s', async (parameter) => {
+    const bundle = await sandbox.search(`/Observation?${parameter}`, maria)
+    expect(entries(bundle, 'include')).toEqual([])
+  })
+
+  it('is nothing that the token may not see', async () => {
+    const category = 'http://terminology.hl7.org/CodeSystem/condition-category'
+    const scope = `patient/Encounter.rs patient/Condition.rs?category=${category}|problem-list-item`
+    const few = await sandbox.token('maria', scope)
+    const bundle = await sandbox.search('/Encounter?_revinclude=Condition:encounter', few)
+    // Every Condition of a visit is one of its diagnoses.
+    expect(entries(bundle, 'include')).toEqual([])
+    await sandbox.get('/Encounter?_revinclude=Observation:encounter', few).expect(403)
+  })
+})
+
 describe('what a search does not know', () => {
   it('is left out, of the self link too, unless the app is strict', async () => {
     const lenient = await sandbox.search('/Observation?nonsense=1&code=4548-4&_sort=date&category=', maria)
@@ -220,7 +269,8 @@ describe('what a search does not know', () => {
   })
 
   it.each([
-    '_include=Observation:encounter',
+    '_include=Observation:performer',
+    '_include=Observation:code',
     '_revinclude=Provenance:target',
     '_include:iterate=Observation:encounter',
     'patient.name=alvarez',

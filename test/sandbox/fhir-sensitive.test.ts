@@ -74,6 +74,26 @@ describe.each([
   })
 })
 
+it.each([
+  ['substance-use', 'david', '/Encounter?_revinclude=Condition:encounter&_count=1000'],
+  ['mental-health', 'maria', '/Encounter?_revinclude=Condition:encounter&_count=1000'],
+  ['mental-health', 'maria', '/Condition?_include=Condition:encounter&_count=1000'],
+  ['mental-health', 'maria', '/Patient?_revinclude=MedicationRequest:patient'],
+  ['hiv', 'maria', '/Patient?_revinclude=Observation:patient'],
+])('records of %s of %s come along with their category only: %s (R25)', async (category, patient, where) => {
+  const records = new Set(recordsOf(patient, category))
+  const brought = async (released: string[]) => {
+    const bundle = await sandbox.search(where, await sandbox.token(patient, 'patient/*.rs', released))
+    const ids = (bundle.entry ?? [])
+      .filter(({ search }) => search.mode === 'include')
+      .map(({ resource }) => resource.id)
+    return [...records].filter(({ id }) => ids.includes(id))
+  }
+  expect((await brought([category])).length).toBeGreaterThan(0)
+  expect(await brought(others(category))).toEqual([])
+  expect(await brought([])).toEqual([])
+})
+
 it('a token whose claim has a wrong form opens nothing at all (R25)', async () => {
   const token = await sandbox.token('maria', 'patient/*.rs', 'hiv' as unknown as string[])
   await sandbox.get('/Patient/maria', token).expect(401)

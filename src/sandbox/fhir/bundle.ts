@@ -73,6 +73,8 @@ interface SearchSet {
   found: readonly Resource[]
   /** A page never goes across the border between two groups. */
   groupOf?: (resource: Resource) => number
+  /** What comes along with the resources of a page. */
+  alongside?: (page: readonly Resource[]) => readonly Resource[]
 }
 
 /** One page of a searchset, with its links. */
@@ -83,6 +85,7 @@ export const searchSet = ({
   paging,
   found,
   groupOf = () => 0,
+  alongside = () => [],
 }: SearchSet): Record<string, unknown> => {
   const parameters = [...understood, ...paging.understood]
   const search = `${path}?${new URLSearchParams(understood)}`
@@ -102,6 +105,11 @@ export const searchSet = ({
   const end = Math.min(start + paging.count, border < 0 ? found.length : Math.max(border, start))
   const page = found.slice(start, end)
   const last = page.at(-1)
+  const entry = (mode: 'match' | 'include') => (resource: Resource) => ({
+    fullUrl: `${baseUrl}/${keyOf(resource)}`,
+    resource: summarize(resource, paging.summary),
+    search: { mode },
+  })
   return {
     ...bundle,
     link: [
@@ -111,11 +119,7 @@ export const searchSet = ({
     ...(page.length === 0
       ? {}
       : {
-          entry: page.map((resource) => ({
-            fullUrl: `${baseUrl}/${keyOf(resource)}`,
-            resource: summarize(resource, paging.summary),
-            search: { mode: 'match' },
-          })),
+          entry: [...page.map(entry('match')), ...alongside(page).map(entry('include'))],
         }),
   }
 }

@@ -1,4 +1,4 @@
-import { parametersOf } from './parameters.ts'
+import { parametersOf, referencesOf } from './parameters.ts'
 import type { Store } from './store.ts'
 
 interface CapabilityInput {
@@ -69,6 +69,12 @@ export const capabilityStatement = ({
         readHistory: false,
         updateCreate: false,
         conditionalRead: 'not-match',
+        searchInclude: referencesOf(type).map((parameter) => `${type}:${parameter}`),
+        searchRevInclude: types.flatMap((source) =>
+          Object.entries(parametersOf(source)).flatMap(([parameter, { target }]) =>
+            target === type ? [`${source}:${parameter}`] : [],
+          ),
+        ),
         searchParam: Object.entries(parametersOf(type)).map(([parameter, { kind }]) => ({
           name: parameter,
           type: kind,

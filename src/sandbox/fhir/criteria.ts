@@ -14,7 +14,7 @@ interface Criteria {
 }
 
 /** Parameters that shape an answer rather than choose what is in it. */
-const resultParameters = new Set(['_count', '_summary', '_pretty', '_format', '_cursor'])
+const resultParameters = new Set(['_count', '_summary', '_pretty', '_format', '_cursor', '_include', '_revinclude'])
 
 /** Everything that a dotted path leads to. */
 export const elementsAt = (resource: object, path: string): unknown[] =>
@@ -89,11 +89,6 @@ const stringTest = (parameter: SearchParameter, value: string): ((resource: Reso
       .some((element) => wanted.some((one) => String(element).toLowerCase().startsWith(one)))
 }
 
-const neverSupported: Record<string, string> = {
-  _include: 'Search for the other type by itself, or use Patient/[id]/$everything.',
-  _revinclude: 'Search for the other type by itself, or use Patient/[id]/$everything.',
-}
-
 /**
  * Reads the search parameters of a type. All must hold; alternatives are separated by commas. What the sandbox does not
  * know is left out, as FHIR asks of a lenient server, or refused if the app said `Prefer: handling=strict`.
@@ -107,10 +102,8 @@ export const readCriteria = (
   const understood: Pair[] = []
   const tests: ((resource: Resource) => boolean)[] = []
   for (const [name, value] of query) {
-    if (resultParameters.has(name)) continue
     const [base = '', modifier] = name.split(':')
-    const advice = Object.hasOwn(neverSupported, base) ? neverSupported[base] : undefined
-    if (advice) throw new FhirProblem(400, 'not-supported', `${base} is not supported. ${advice}`)
+    if (resultParameters.has(base)) continue
     const parameter = Object.hasOwn(known, base) ? known[base] : undefined
     if (parameter === undefined || value === '') {
       if (!options.strict) continue

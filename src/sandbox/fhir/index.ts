@@ -23,6 +23,7 @@ import { capabilityStatement } from './capabilities.ts'
 import { readCriteria } from './criteria.ts'
 import { everything } from './everything.ts'
 import { checkFormat } from './format.ts'
+import { readIncludes } from './includes.ts'
 import { FhirProblem, outcome } from './outcome.ts'
 import { searchableTypes } from './parameters.ts'
 import { createStore } from './store.ts'
@@ -140,7 +141,17 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
     const strict = /(^|[;,\s])handling=strict\b/.test(input.headers.prefer ?? '')
     const criteria = readCriteria(type, request.query, { strict, baseUrl })
     const found = store.list(type).filter((resource) => decision.filter(resource) && criteria.test(resource))
-    return { body: searchSet({ baseUrl, path: type, understood: criteria.understood, paging, found }) }
+    const { understood, alongside } = readIncludes(type, request.query, { store, filter: decision.filter })
+    return {
+      body: searchSet({
+        baseUrl,
+        path: type,
+        understood: [...criteria.understood, ...understood],
+        paging,
+        found,
+        alongside,
+      }),
+    }
   }
 
   const handle = async (input: FhirInput): Promise<FhirAnswer> => {

@@ -168,6 +168,10 @@ const byType: Record<string, Table> = {
 /** The parameters of a type, those of every type included. */
 export const parametersOf = (resourceType: string): Table => ({ ...common, ...byType[resourceType] })
 
+/** The parameters of a type that are references: those by which `_include` and `_revinclude` go. */
+export const referencesOf = (resourceType: string): string[] =>
+  Object.entries(byType[resourceType] ?? {}).flatMap(([name, { kind }]) => (kind === 'reference' ? [name] : []))
+
 /** The types that the sandbox can search. */
 export const searchableTypes: readonly string[] = Object.keys(byType)
 
