@@ -5,8 +5,8 @@ import { initdb } from './test/support/machine.ts'
 const onPostgres = [
   'test/accounts/sign-in.test.ts',
   'test/audit/audit.test.ts',
-  'test/flows/refresh.test.ts',
-  'test/members/{concurrency,connections,demonstration,directory,endings,grants}.test.ts',
+  'test/flows/{narrowed-refresh,refresh}.test.ts',
+  'test/members/{changes,concurrency,connections,demonstration,directory,endings,grants,narrowing,overview}.test.ts',
   'test/oidc/{key-ring,key-rotation,refresh-tokens,revocations}.test.ts',
   'test/storage/{jobs,prepared,sweep}.test.ts',
 ]

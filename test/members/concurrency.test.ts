@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { verifyChain } from '../../src/audit/chain.ts'
 import { readAudit } from '../../src/audit/export.ts'
+import { narrowedScope } from '../../src/members/narrowing.ts'
 import { openBackend } from '../support/backend.ts'
 import type { Backend } from '../support/stores.ts'
-import { createWorld, ISSUER, type World } from './world.ts'
+import { createWorld, DAY, ISSUER, type World } from './world.ts'
 
 describe('sharing and ending at once, on two nodes', () => {
   let backend: Backend
@@ -91,6 +92,87 @@ describe('sharing and ending at once, on two nodes', () => {
     }
     const { breaks } = await verifyChain(readAudit(here().database))
     expect(breaks).toEqual([])
+  })
+
+  const scopes = ['patient/Coverage.rs patient/Claim.rs', 'patient/Coverage.rs', 'patient/*.rs']
+  const shareScope = (i: number) =>
+    node(i).share(memberId, patientId, { app: app(), grantedScope: `openid ${scopes[i % 3]}` })
+  const changed = { issuer: ISSUER, plan: 'prairie', shown: null, requestId: null }
+
+  it('of many decisions the last one stands, and no grant is left that allows more (R29)', async () => {
+    for (let round = 0; round < 5; round++) {
+      const shared = await Promise.all(Array.from({ length: 9 }, (_, i) => shareScope(i)))
+      const grants = await liveGrants()
+      expect(new Set(grants.map((grant) => grant.connection_id)).size).toBe(1)
+      const decided = await here().db.selectFrom('consents').select('grant_id').orderBy('id', 'desc').execute()
+      const last = await here().grantRow(decided[0]?.grant_id ?? '')
+      expect(last.revision).toBe(0)
+      for (const { scope } of grants) expect(narrowedScope(scope, last.scope)).toBe(scope)
+      await here().connections.endConnection(null, { ...ending, connectionId: shared[0]?.connectionId ?? '' })
+    }
+  })
+
+  it('leaves nothing behind that is wider than what was decided later, and nobody waits in a circle (R29)', async () => {
+    for (let round = 0; round < 10; round++) {
+      const wide = await shareScope(2)
+      const [narrow] = await Promise.all([
+        node(1).share(memberId, patientId, { app: app(), grantedScope: 'openid patient/Coverage.rs' }),
+        node(0).connections.narrow({
+          ...{ ...changed, memberId, connectionId: wide.connectionId, sensitivities: [] },
+          scope: 'patient/Coverage.rs patient/Claim.rs',
+        }),
+        node(1).database.transaction((trx) => node(1).connections.touch(trx, wide.connectionId)),
+      ])
+      expect((await here().grantRow(wide.grantId)).scope).toBe('openid patient/Coverage.rs')
+      expect(narrow.connectionId).toBe(wide.connectionId)
+      await here().connections.endConnection(null, { ...ending, connectionId: wide.connectionId })
+    }
+  })
+
+  it('a consent and an end at once: what was shared before is over, what is shared after is whole (R29)', async () => {
+    for (let round = 0; round < 15; round++) {
+      const first = await shareScope(2)
+      const [, second] = await Promise.all([
+        node(0).connections.end({ ...changed, memberId, connectionId: first.connectionId }),
+        node(1).share(memberId, patientId, { app: app(), grantedScope: 'openid patient/Coverage.rs' }),
+      ])
+      expect((await here().grantRow(first.grantId)).end_reason).toBe('revoked_by_member')
+      const grant = await here().grantRow(second.grantId)
+      const connection = await here().connectionRow(grant.connection_id ?? '')
+      // Either it began anew, or it was there in time to end with the rest.
+      expect(grant.ended_at === null).toBe(connection.ended_at === null)
+      if (connection.ended_at === null)
+        await here().connections.endConnection(null, { ...ending, connectionId: connection.id })
+    }
+  })
+
+  it('narrowed and extended at once: both are done, whichever came first', async () => {
+    for (let round = 0; round < 10; round++) {
+      const grantedScope = 'openid offline_access patient/*.rs'
+      const { grantId, connectionId } = await node(0).share(memberId, patientId, { app: app(), grantedScope })
+      const endsAt = here().clock.now + 700 * DAY
+      const connection = { ...changed, memberId, connectionId }
+      await Promise.all([
+        node(0).connections.narrow({ ...connection, scope: 'patient/Coverage.rs', sensitivities: [] }),
+        node(1).connections.extend({ ...connection, endsAt }),
+      ])
+      expect(await here().grantRow(grantId)).toMatchObject({
+        scope: 'openid offline_access patient/Coverage.rs',
+        expires_at: endsAt,
+        revision: 1,
+      })
+      await here().connections.endConnection(null, { ...ending, connectionId })
+    }
+  })
+
+  it('narrowed twice at once is narrowed by both, and each is a revision', async () => {
+    const { grantId, connectionId } = await shareScope(2)
+    const connection = { ...changed, memberId, connectionId, sensitivities: [] }
+    await Promise.all([
+      node(0).connections.narrow({ ...connection, scope: 'patient/Coverage.rs patient/Claim.rs' }),
+      node(1).connections.narrow({ ...connection, scope: 'patient/Coverage.rs patient/Patient.rs' }),
+    ])
+    expect(await here().grantRow(grantId)).toMatchObject({ scope: 'openid patient/Coverage.rs', revision: 2 })
   })
 
   it('ends a delegation once', async () => {

@@ -77,6 +77,75 @@ describe('what was shared after an ending', () => {
   })
 })
 
+describe('what was narrowed', () => {
+  const wide = 'openid offline_access patient/*.rs'
+  const left = 'openid offline_access patient/Coverage.rs'
+  const share = () => world.share(maria, record, { grantedScope: wide, sensitivities: ['hiv', 'genetics'] })
+  const line = (grantId: string, more: object = {}): NewEnding => ({
+    ...{ kind: 'narrowing', at: world.now(), issuer: ISSUER, grantId, actor: 'member:m', revision: 1 },
+    ...{ scope: left, sensitivities: ['hiv'], endsAt: world.now() + 30 * DAY, ...more },
+  })
+
+  it('is narrowed again, once, however often and in whatever order the lines are read', async () => {
+    const { grantId } = await share()
+    const first = line(grantId, { scope: `${left} patient/Claim.rs`, sensitivities: ['hiv', 'genetics'] })
+    const second = line(grantId, { revision: 2, endsAt: world.now() + 10 * DAY })
+    later(DAY)
+    expect(await replayed(second, first)).toEqual({ read: 2, ended: 1, unreadable: 0 })
+    const narrowed = await world.grantRow(grantId)
+    expect(narrowed).toMatchObject({
+      scope: left,
+      revision: 2,
+      expires_at: second.kind === 'narrowing' && second.endsAt,
+    })
+    // Who follows the feed hears of it now.
+    expect(narrowed.narrowed_at).toBe(world.now())
+    expect(await world.connections.grantContext(ISSUER, grantId)).toMatchObject({ sensitivities: ['hiv'] })
+    expect((await world.trail()).at(-1)).toMatchObject({
+      type: 'grant.narrowed',
+      actor: 'member:m',
+      details: { replayedFrom: new Date(second.at).toISOString() },
+    })
+    later(DAY)
+    expect(await replayed(first, second)).toMatchObject({ ended: 0 })
+    expect(await world.grantRow(grantId)).toEqual(narrowed)
+  })
+
+  it('has the revision that it had, so that tokens of before are not taken for those of after', async () => {
+    const { grantId } = await share()
+    expect(await replayed(line(grantId, { revision: 3 }))).toMatchObject({ ended: 1 })
+    expect((await world.grantRow(grantId)).revision).toBe(3)
+  })
+
+  it('keeps the later end to which the member extended it since', async () => {
+    const { grantId, connectionId } = await share()
+    const log = line(grantId, { scope: wide, sensitivities: ['hiv', 'genetics'], revision: 0 })
+    expect(await replayed(log)).toMatchObject({ ended: 1 })
+    later(1000)
+    const endsAt = world.now() + 300 * DAY
+    await world.connections.extend({
+      ...{ issuer: ISSUER, plan: 'prairie', memberId: maria, connectionId, shown: null, requestId: null },
+      endsAt,
+    })
+    expect(await replayed(log)).toMatchObject({ ended: 0 })
+    expect((await world.grantRow(grantId)).expires_at).toBe(endsAt)
+  })
+
+  it('is never widened by a line, whatever it says, and what has ended stays as it is', async () => {
+    const { grantId } = await world.share(maria, record)
+    const before = await world.grantRow(grantId)
+    const wider = line(grantId, { scope: 'patient/*.cruds', sensitivities: ['hiv'], endsAt: 9e15, revision: 0 })
+    expect(await replayed(wider, line('unknown'), line(grantId, { issuer: 'summit/sandbox' }))).toMatchObject({
+      ended: 0,
+    })
+    expect(await world.grantRow(grantId)).toEqual(before)
+    await world.connections.endGrant(null, { ...end, reason: 'revoked_by_app', requestId: null, grantId })
+    const ended = await world.grantRow(grantId)
+    expect(await replayed(line(grantId))).toMatchObject({ ended: 0 })
+    expect(await world.grantRow(grantId)).toEqual(ended)
+  })
+})
+
 describe('a line that nobody of ours can have written', () => {
   it.each([
     ['that frees a member', { kind: 'member', memberId: 'm', status: 'active', at: 1 }],

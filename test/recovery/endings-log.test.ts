@@ -12,11 +12,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createConnections } from '../../src/members/connections.ts'
 import { createEndings } from '../../src/members/endings.ts'
 import { type Ending, lineOf, type NewEnding } from '../../src/recovery/endings.ts'
 import { type EndingsLog, openEndingsLog } from '../../src/recovery/endings-log.ts'
 import { readEndings } from '../../src/recovery/endings-reader.ts'
-import { createWorld, ISSUER, type World } from '../members/world.ts'
+import { newId } from '../../src/secrets.ts'
+import { createWorld, DAY, ISSUER, type World } from '../members/world.ts'
 
 let folder: string
 let file: string
@@ -144,6 +146,8 @@ describe('an ending', () => {
   let world: World
   let log: EndingsLog
   let grantId: string
+  let connectionId: string
+  let maria: string
   let at: number
   const endIt = (endingsLog: EndingsLog) =>
     createEndings({ ...world, endingsLog }).endGrant(null, {
@@ -151,10 +155,12 @@ describe('an ending', () => {
     })
   beforeEach(async () => {
     world = await createWorld()
-    const maria = (await world.member('maria')).id
+    maria = (await world.member('maria')).id
     const hers = await world.patient('maria')
     await world.owns(maria, hers)
-    grantId = (await world.share(maria, hers)).grantId
+    const shared = await world.share(maria, hers, { sensitivities: ['hiv'] })
+    grantId = shared.grantId
+    connectionId = shared.connectionId
     at = world.clock.now
     log = await openEndingsLog(file)
   })
@@ -166,11 +172,28 @@ describe('an ending', () => {
   it('is in the log, with ids and nothing else', async () => {
     expect(await endIt(log)).toBe(true)
     expect(await endIt(log)).toBe(false)
-    const { connection_id } = await world.grantRow(grantId)
     const told = { v: 1, at, issuer: ISSUER, reason: 'revoked_by_member', actor: 'member:m' }
     expect(await readAll()).toEqual([
       { ...told, kind: 'grant', grantId },
-      { ...told, kind: 'connection', connectionId: connection_id },
+      { ...told, kind: 'connection', connectionId },
+    ])
+  })
+
+  const narrowIt = () =>
+    createConnections({ ...world, endingsLog: log, tokenMillis: DAY, newId }).narrow({
+      ...{ issuer: ISSUER, plan: 'prairie', memberId: maria, connectionId, shown: null, requestId: null },
+      ...{ scope: 'patient/Coverage.rs', sensitivities: [] },
+    })
+
+  it('of a part is in the log too, with what is left, and only once it is sure', async () => {
+    world.store.fail((step) => step.kind === 'query' && step.sql.includes('connection_changes'))
+    await expect(narrowIt()).rejects.toMatchObject({ status: 503 })
+    world.store.fail(false)
+    expect(await readAll()).toEqual([])
+    const left = await narrowIt()
+    await narrowIt()
+    expect(await readAll()).toEqual([
+      { ...{ v: 1, kind: 'narrowing', at, issuer: ISSUER, grantId, actor: `member:${maria}`, revision: 1 }, ...left },
     ])
   })
 
