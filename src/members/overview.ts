@@ -197,6 +197,8 @@ async function readOpenGrants(db: Kysely<Tables>, connections: readonly string[]
     .where('g.connection_id', 'in', connections)
     .where('g.ended_at', 'is', null)
     .where('g.expires_at', '>', now)
+    .orderBy('g.created_at')
+    .orderBy('g.id')
     .execute()
   for (const row of rows) {
     if (row.connection_id === null || row.context === null) continue
