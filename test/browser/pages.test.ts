@@ -42,7 +42,15 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
     if (member) await signIn(page, member)
   }
   const openAll = async (page: Page): Promise<void> => {
-    for (const type of ['Patient', 'Observation', 'Medication', 'CarePlan', 'Practitioner']) await boxOf(page, type)
+    for (const box of [
+      'Patient',
+      'Condition/health-concern',
+      'Observation/survey',
+      'Medication',
+      'CarePlan',
+      'Practitioner',
+    ])
+      await boxOf(page, box)
   }
 
   const pages: Shown[] = [
@@ -77,6 +85,19 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
       sign: '#fault',
       status: 400,
     },
+    ...['demo-declined', 'demo-unanswered'].map((client_id) => ({
+      name: `the warning of ${client_id}`,
+      open: (page: Page) => ask(page, 'maria', { client_id }),
+      sign: '.others',
+    })),
+    {
+      name: 'consent after a warning',
+      open: async (page) => {
+        await ask(page, 'maria', { client_id: 'demo-declined' })
+        await page.locator('button[form=pass]').click()
+      },
+      sign: '.bundles',
+    },
     { name: 'consent', open: (page) => ask(page, 'maria'), sign: '.bundles' },
     {
       name: 'consent for another person, every group open',
@@ -90,8 +111,11 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
     {
       name: 'consent with a fault',
       open: async (page) => {
-        await ask(page, 'maria', { scope: 'launch/patient patient/Coverage.rs patient/Observation.rs?category=survey' })
-        for (const type of ['Coverage', 'Observation']) await (await boxOf(page, type)).uncheck()
+        await ask(page, 'maria', {
+          scope: 'launch/patient offline_access patient/Coverage.rs patient/Observation.rs?category=survey',
+        })
+        for (const box of ['Coverage', 'Observation/survey']) await (await boxOf(page, box)).uncheck()
+        await page.locator('[name=duration][value=date]').check()
         await shareButton(page).click()
       },
       sign: '#fault',

@@ -256,6 +256,21 @@ describe('going back', () => {
 })
 
 describe('what is written down of it (R35)', () => {
+  it.each([
+    ['demo-declined', '/consent', 'declined'],
+    ['demo-unanswered', '/deny', 'unanswered'],
+    ['demo-public', '/consent', null],
+  ])(
+    '%s: the record of the decision (%s) says of which warning the member knew: %s',
+    async (clientId, action, warning) => {
+      const { visitor, page } = await arrive(clientId)
+      await visitor.submit(warned(page) ? await visitor.submit(page, '/warning') : page, action)
+      const [consent] = rows('select record from consents where app_id = ? order by decided_at desc', appId(clientId))
+      const [row] = rows('select id from attestations where app_id = ?', appId(clientId))
+      expect(JSON.parse(String(consent?.record))).toMatchObject({ warning, attestationId: row?.id ?? null })
+    },
+  )
+
   it('shown and passed, with the member, the app and where it stood', async () => {
     const { visitor, page } = await arrive('demo-declined')
     await visitor.submit(page, '/warning')
