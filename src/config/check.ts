@@ -116,8 +116,14 @@ function sharingFaults({ sharing, timeZone, sensitiveCategories, languages }: Pl
     const message = `must be one of sharing.durations: ${sharing.durations.join(', ')}`
     faults.push({ path: `${path}.sharing.preselected`, message })
   }
-  for (const category of sensitiveCategories) {
+  sharing.durations.forEach((duration, index) => {
+    if (sharing.durations.indexOf(duration) < index)
+      faults.push({ path: `${path}.sharing.durations.${index}`, message: 'is listed twice' })
+  })
+  for (const [index, category] of sensitiveCategories.entries()) {
     const at = `${path}.sensitiveCategories.${category.code}`
+    const twin = sensitiveCategories.slice(0, index).find(({ scope }) => scope !== null && scope === category.scope)
+    if (twin) faults.push({ path: `${at}.scope`, message: `is the scope of ${twin.code} too; each is released alone` })
     if (category.labels.length === 0)
       faults.push({ path: `${at}.labels`, message: 'is required for a category of your own' })
     for (const field of ['name', 'explanation'] as const)

@@ -10,6 +10,77 @@ function faultsWith(path: string, value: unknown): string[] {
   return lines(load(set(localConfig(), path, value)).faults)
 }
 
+describe('how members of a plan share', () => {
+  const PLAN = 'plans.alder'
+  const labels = [{ system: 'https://alder.example.org/labels', code: 'x' }]
+  const words = { en: 'Words', es: 'Palabras' }
+
+  it.each([
+    ['durations', ['P1M', 'date'], `${PLAN}.sharing.durations: must have one of 3 months or more, such as P3M`],
+    ['durations', ['P2M', 'P91D'], `${PLAN}.sharing.durations: must have one of 3 months or more`],
+    ['durations', ['date'], `${PLAN}.sharing.durations: must have one of 3 months or more`],
+    ['durations', ['P1Y', 'P3M', 'P3M'], `${PLAN}.sharing.durations.2: is listed twice`],
+    ['durations', [], `${PLAN}.sharing.durations: must be a list of at least 1`],
+    [
+      'durations',
+      ['P3M', 'PT1H', 'P1Y'],
+      `${PLAN}.sharing.durations.1: must be a duration such as P3M or P1Y, or date`,
+    ],
+    ['durations', ['P0D', 'P1Y'], `${PLAN}.sharing.durations.0: must be a duration`],
+    ['durations', ['once', 'P1Y'], `${PLAN}.sharing.durations.0: must be a duration`],
+    ['preselected', 'P5Y', `${PLAN}.sharing.preselected: must be one of sharing.durations: P3M, P1Y, date`],
+    ['preselected', 'once', `${PLAN}.sharing.preselected: must be a duration`],
+    ['longestDays', 89, `${PLAN}.sharing.longestDays: must be a whole number from 90 to 3650`],
+  ])('sharing.%s: %j is refused', (option, value, message) => {
+    const faults = faultsWith(`${PLAN}.sharing.${option}`, value)
+    expect(
+      faults.some((fault) => fault.startsWith(message)),
+      faults.join('\n'),
+    ).toBe(true)
+  })
+
+  it.each([
+    [['P3M'], 'P3M'],
+    [['P92D'], 'P92D'],
+    [['P1Y', 'date'], 'date'],
+    [['P5D', 'P13M'], 'P5D'],
+  ])('durations %j, %s chosen at first, are accepted (R8)', (durations, preselected) => {
+    expect(faultsWith(`${PLAN}.sharing`, { durations, preselected })).toEqual([])
+  })
+
+  it.each(['America/Chicago', 'UTC', 'Pacific/Honolulu'])('%s is a time zone', (name) => {
+    expect(faultsWith(`${PLAN}.timeZone`, name)).toEqual([])
+  })
+
+  it.each(['Central', 'America/Springfield', '../etc'])('%s is none', (name) => {
+    expect(faultsWith(`${PLAN}.timeZone`, name)).toEqual([
+      `${PLAN}.timeZone: is no time zone; accepted are names such as America/Chicago`,
+    ])
+  })
+
+  it('a usual sensitive category needs nothing; one of the plan’s own needs labels, and words in each language (R25)', () => {
+    const at = `${PLAN}.sensitiveCategories`
+    expect(faultsWith(at, { hiv: {}, genetics: {} })).toEqual([])
+    expect(faultsWith(`${at}.rare`, { labels, name: words, explanation: words })).toEqual([])
+    expect(faultsWith(`${at}.rare`, { name: { en: 'Rare' } })).toEqual([
+      `${at}.rare.labels: is required for a category of your own`,
+      `${at}.rare.name.es: is required: words for every language of the plan`,
+      `${at}.rare.explanation.en: is required: words for every language of the plan`,
+      `${at}.rare.explanation.es: is required: words for every language of the plan`,
+    ])
+  })
+
+  it('the scope of a sensitive category is its own (R25)', () => {
+    const at = `${PLAN}.sensitiveCategories`
+    expect(faultsWith(at, { hiv: { scope: 'sensitive/hiv' }, genetics: {}, violence: {} })).toEqual([])
+    expect(faultsWith(at, { hiv: { scope: 'sensitive/x' }, genetics: { scope: 'sensitive/x' } })).toEqual([
+      `${at}.genetics.scope: is the scope of hiv too; each is released alone`,
+    ])
+    for (const scope of ['patient/*.rs', 'sensitive/', 'sensitive/A b', 'openid'])
+      expect(faultsWith(`${at}.hiv`, { scope })[0]).toMatch(/hiv\.scope: must be a scope such as sensitive\//)
+  })
+})
+
 describe('options by themselves', () => {
   it.each([
     ['publicUrl', 'http://login.example.org', /^publicUrl: must be https/],
