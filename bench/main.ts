@@ -7,6 +7,7 @@ import { operations } from './flows.ts'
 import { benchLargeHouse } from './large-house-bench.ts'
 import { benchOperations } from './operations.ts'
 import { circumstances, type Section, shown, writeResults } from './report.ts'
+import { benchRevocation } from './revocation.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { benchSignInBurst } from './sign-in-burst.ts'
 import { createStores, type Stores } from './systems.ts'
@@ -15,6 +16,7 @@ import { benchVerify } from './verify.ts'
 
 const others: Record<string, (settings: Settings, stores: Stores) => Promise<Section[]>> = {
   verify: benchVerify,
+  revocation: benchRevocation,
   'two-servers': benchTwoServers,
   'sign-in-burst': benchSignInBurst,
   'large-house': benchLargeHouse,

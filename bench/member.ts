@@ -58,14 +58,16 @@ export const createMember = (wire: Wire, place: Place, username: string) => {
     return JSON.parse(text)
   }
 
-  /** The page's form as it stands. A consent form is read once, and then only its token: the client must stay cheap. */
+  /** The page's form as it stands. A consent form is read once, and then only what is new on each page: the client must stay cheap. */
   const fieldsOf = (page: string, path: string): URLSearchParams => {
     consentFields ??= formOf(
       { html: page, url: `http://${place.host}${path}`, status: 200, headers: new Headers() },
       '/consent',
     ).fields
-    const csrf = /name="csrf" value="([^"]+)"/.exec(page)?.[1]
-    if (csrf) consentFields.set('csrf', csrf)
+    for (const name of ['csrf', 'shown']) {
+      const value = new RegExp(`name="${name}" value="([^"]+)"`).exec(page)?.[1]
+      if (value) consentFields.set(name, value)
+    }
     return consentFields
   }
 

@@ -28,6 +28,8 @@ export interface System {
   name: SystemName
   label: string
   place: Place
+  /** Of its server processes. */
+  ports: readonly number[]
   wire: Wire
   members: Member[]
   /** The URL of its database; empty where it has none. */
@@ -52,6 +54,7 @@ const writeConfiguration = (folder: string, members: number): string => {
     email: `${name}@example.org`,
     patients: { [name]: { name: `Member ${name}`, birthDate: '1980-01-01', coverageLabel: 'Bench' } },
   })
+  const [app] = Object.values<{ attestation: object }>(prairie.environments.sandbox.demonstration.apps)
   prairie.environments.sandbox.demonstration = {
     apps: {
       'bench-app': {
@@ -61,6 +64,8 @@ const writeConfiguration = (folder: string, members: number): string => {
         website: 'https://bench.example.com',
         privacyPolicyUrl: 'https://bench.example.com/privacy',
         redirectUris: [redirectUri],
+        // Members meet the consent page, and no warning before it.
+        attestation: app?.attestation,
       },
       [resourceServer.id]: {
         name: 'Bench FHIR server',
@@ -217,6 +222,7 @@ export const startSystem = async (name: SystemName, stores: Stores, options: Sys
     name,
     label: labels[name],
     place,
+    ports,
     wire,
     members: (options.usernames ?? namesOf(options.members)).map((username) => createMember(wire, place, username)),
     database,
