@@ -80,12 +80,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
   const clients = createClients({ database, environment, now })
   const introspection = createIntrospection({ environment, connections, clients, shortLived, keyRing, endingsLog, now })
   const tokenResponse = createTokenResponse({ environment })
-  const resources = createResources({
-    environment,
-    clients,
-    accessTokenSeconds: settings.tokens.accessTokenMinutes * 60,
-    now,
-  })
+  const resources = createResources({ environment, clients })
   const steps = createSteps({ shortLived, now })
   const adapter = createAdapterFactory({
     issuer: environment.id,

@@ -74,6 +74,10 @@ export const sessionSeconds = (
   return Math.max(1, Math.min(limits.idleMinutes * seconds.minute, left))
 }
 
+/** A token's life in seconds: no token outlives the consent that it rests on. */
+const untilEnd = ({ oidc }: EngineContext, longest: number): number =>
+  Math.max(1, Math.min(longest, (oidc.entities.Grant?.exp ?? 0) - epochSeconds()))
+
 const settingsOf = (
   environment: Environment,
   settings: Settings,
@@ -123,17 +127,13 @@ const settingsOf = (
     short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
   },
   ttl: {
-    AccessToken: settings.tokens.accessTokenMinutes * seconds.minute,
+    AccessToken: (ctx) => untilEnd(ctx, settings.tokens.accessTokenMinutes * seconds.minute),
     AuthorizationCode: seconds.minute,
     Grant: environment.plan.sharing.longestDays * seconds.day,
     IdToken: settings.tokens.accessTokenMinutes * seconds.minute,
     Interaction: seconds.hour,
     // Each use starts it anew, up to the end date that the member saw (R8).
-    RefreshToken: (ctx) =>
-      Math.max(
-        1,
-        Math.min(settings.tokens.refreshTokenDays * seconds.day, (ctx.oidc.entities.Grant?.exp ?? 0) - epochSeconds()),
-      ),
+    RefreshToken: (ctx) => untilEnd(ctx, settings.tokens.refreshTokenDays * seconds.day),
     Session: (_ctx, session) => sessionSeconds(settings.session, session, epochSeconds()),
   },
   features: {

@@ -50,15 +50,7 @@ export const frameOf = (environment: Environment, api: Api, clientId: string): T
   sensitivities: environment.plan.sensitiveCategories.map(({ code }) => code),
 })
 
-export const createResources = (deps: {
-  environment: Environment
-  clients: Clients
-  /** The life of access tokens, in seconds. */
-  accessTokenSeconds: number
-  now: () => number
-}) => {
-  const { environment, clients } = deps
-
+export const createResources = ({ environment, clients }: { environment: Environment; clients: Clients }) => {
   const expected = (apis: readonly Api[]): string => apis.map((api) => api.baseUrl).join(' or ')
 
   const apisOf = async (ctx: EngineContext, clientId: string): Promise<{ apis: Api[]; scopes: string[] | null }> => {
@@ -116,15 +108,11 @@ export const createResources = (deps: {
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)
     }
-    const { grant } = stateOf(ctx.req)
-    const left = grant ? Math.floor((grant.row.expires_at - deps.now()) / 1000) : Number.POSITIVE_INFINITY
     const held = oidc.entities.RefreshToken?.scope ?? oidc.entities.AuthorizationCode?.scope ?? oidc.params?.scope
     return {
       scope: scopeText(parseScopes(String(held ?? '')).scopes.filter((scope) => scope.kind === 'resource')),
       audience: api.baseUrl,
       accessTokenFormat: 'jwt' as const,
-      // No access token outlives the consent that it rests on.
-      accessTokenTTL: Math.max(1, Math.min(deps.accessTokenSeconds, left)),
       jwt: { sign: { alg: api.tokenProfile.algorithm } },
     }
   }
