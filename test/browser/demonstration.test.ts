@@ -133,11 +133,19 @@ describe.skipIf(!chromium)('the demonstration in a real browser', () => {
       await connect(page)
       await signIn(page, 'maria')
       const unticked = ['ExplanationOfBenefit', 'Condition', 'MedicationRequest', 'Observation']
-      for (const type of unticked) await (await boxOf(page, type)).uncheck()
+      for (const type of ['ExplanationOfBenefit', 'MedicationRequest']) await (await boxOf(page, type)).uncheck()
+      for (const group of ['Condition', 'Observation']) {
+        await page
+          .locator('details:not([open])')
+          .filter({ has: page.locator(`[value^="${group}/"]`) })
+          .locator('summary')
+          .click()
+        for (const box of await page.locator(`[name=category][value^="${group}/"]`).all()) await box.uncheck()
+      }
       expect(await page.locator('details', { hasText: 'Medicines' }).locator('.state:visible').textContent()).toBe(
-        'Some checked',
+        'Some',
       )
-      await page.locator('[name=offline]').uncheck()
+      await page.locator('[name=duration][value=once]').check()
       await shareButton(page).click()
       await recordShown(page)
       for (const type of unticked) {
@@ -165,10 +173,10 @@ describe.skipIf(!chromium)('the demonstration in a real browser', () => {
       await connect(page)
       await signIn(page, 'maria')
       for (const type of ['Patient', 'Coverage', 'ExplanationOfBenefit']) await (await boxOf(page, type)).uncheck()
-      await page.locator('[name=offline]').uncheck()
+      await page.locator('[name=duration][value=once]').check()
       await shareButton(page).click()
       await page.getByRole('alert').getByText('Nothing is checked').waitFor()
-      expect(await page.locator('[name=offline]').isChecked()).toBe(false)
+      expect(await page.locator('[name=duration][value=once]').isChecked()).toBe(true)
       await (await boxOf(page, 'Coverage')).check()
       await shareButton(page).click()
       await page.locator('[data-state=connected]').waitFor()

@@ -18,12 +18,19 @@ export const choosePatient = async (page: Page, name: string): Promise<void> => 
 export const shareButton = (page: Page) => page.locator('form[action$="/consent"] button:not([form])')
 export const denyButton = (page: Page) => page.locator('button[form=deny]')
 
-/** The box of a resource type on the consent page, in an open group. */
-export const boxOf = async (page: Page, type: string) => {
-  const box = page.locator(`[name=resource][value=${type}]`)
+/** The box of a resource type, or of one of its categories (`Observation/laboratory`), on the consent page, in an open group. */
+export const boxOf = async (page: Page, value: string) => {
+  const box = page.locator(`[name=${value.includes('/') ? 'category' : 'resource'}][value="${value}"]`)
   const group = page.locator('details:not([open])').filter({ has: box })
   if ((await group.count()) > 0) await group.locator('summary').click()
   return box
+}
+
+/** The consent page as it is at first, also for a member whose last decision it has filled in. */
+export const tickEverything = async (page: Page): Promise<void> => {
+  await shareButton(page).waitFor()
+  await page.evaluate(`document.querySelectorAll('[name=resource], [name=category], [name=duration][value=P1Y]')
+    .forEach((each) => { each.checked = true })`)
 }
 
 /** From the demonstration app to the plan's sign-in page. */
@@ -44,6 +51,7 @@ export const connectAs = async (page: Page, url: string, username: string, patie
   await connect(page)
   await signIn(page, username)
   if (patient) await choosePatient(page, patient)
+  await tickEverything(page)
   await shareButton(page).click()
   await recordShown(page)
 }
