@@ -3,6 +3,8 @@
  * A public server with published secrets would look like a working one, so it never starts.
  */
 import type { Fault } from '../errors.ts'
+import { parseScopes } from '../smart/scope.ts'
+import { longestToken, longestTokenOf } from '../smart/token-size.ts'
 import { optionOf } from './addresses.ts'
 import { databaseSecrets, databaseWarnings } from './database-rules.ts'
 import { REDIS_SECRETS, redisWarnings } from './redis-rules.ts'
@@ -67,7 +69,7 @@ export function warningsOf(settings: Settings): Fault[] {
     ...issuersOf(settings)
       .filter((environment) => !environment.demonstration)
       .flatMap((environment) =>
-        environment.apis.flatMap((api) => apiWarnings(api, `${optionOf(environment)}.apis.${api.id}`)),
+        environment.apis.flatMap((api) => apiWarnings(api, environment, `${optionOf(environment)}.apis.${api.id}`)),
       ),
   ]
 }
@@ -140,7 +142,10 @@ function publicWarnings(settings: Settings): Fault[] {
   return warnings
 }
 
-function apiWarnings(api: Api, path: string): Fault[] {
+/** What apps that read everything ask for. */
+const widest = parseScopes('openid fhirUser launch/patient offline_access patient/*.rs').scopes
+
+function apiWarnings(api: Api, { issuer, plan }: Environment, path: string): Fault[] {
   const warnings: Fault[] = []
   if (!api.audienceRequired) {
     const message =
@@ -151,6 +156,12 @@ function apiWarnings(api: Api, path: string): Fault[] {
     const message =
       'JWT does not tell an access token from an ID token (RFC 8725 section 3.11); use at+jwt where verifiers allow it'
     warnings.push({ path: `${path}.tokenProfile.typ`, message })
+  }
+  const sensitivities = plan.sensitiveCategories.map(({ code }) => code)
+  const size = longestTokenOf(widest, { issuer, api, clientId: 'u'.repeat(36), sensitivities })
+  if (size > longestToken) {
+    const message = `leaves no room for all that members may tick: an access token for patient/*.rs could need ${size} bytes of ${longestToken}, so apps that ask for it are refused; use ES256, a string, or fewer claims, aliases or resources`
+    warnings.push({ path: `${path}.tokenProfile`, message })
   }
   return warnings
 }

@@ -50,7 +50,7 @@ export const tokenLength = (scope: string, frame: TokenFrame): number => {
     fhirUser: `${api.baseUrl}/RelatedPerson/${id}`,
     grant_id: random,
     grant_revision: 999,
-    sensitivities,
+    ...(sensitivities.length > 0 ? { sensitivities } : {}),
     jti: random,
     sub: uuid,
     iat: 1_000_000_000,

@@ -90,6 +90,12 @@ describe('warnings about what is allowed and unsafe', () => {
     ['plans.alder.contacts.educationUrl', undefined, /^plans\.alder\.contacts\.educationUrl: is not set.*422\.119/],
     [`${PRODUCTION}.apis.fhir.audienceRequired`, false, /audienceRequired: false: .*counterfeit/],
     [`${PRODUCTION}.apis.fhir.tokenProfile`, { typ: 'JWT' }, /tokenProfile\.typ: JWT does not tell/],
+    [`${PRODUCTION}.apis.fhir.tokenProfile`, { algorithm: 'RS256', claims: { contract: 'H0000' } }, undefined],
+    [
+      `${PRODUCTION}.apis.fhir.tokenProfile`,
+      { algorithm: 'RS256', scopeFormat: 'array', patientAliases: ['mpiid', 'member_number'] },
+      /tokenProfile: leaves no room for all that members may tick/,
+    ],
   ])('%s: %j', (path, value, message) => {
     const warnings = warningsOf(set(publicConfig(), path, value))
     if (message) expect(warnings).toEqual([expect.stringMatching(message)])
