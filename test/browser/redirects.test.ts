@@ -26,6 +26,10 @@ const claimed = 'https://pocket.example.com/callback'
 const privateUse = 'com.example.pocket:/callback'
 const six = 'http://[::1]/callback'
 
+/** These apps did not answer the plan's questions, so their members are warned first. */
+const pass = (page: Page): Promise<void> => page.locator('button[form=pass]').click()
+const turnBack = (page: Page): Promise<void> => page.locator('button[form=leave]').click()
+
 describe.skipIf(!chromium)('redirects to apps in a real browser (R12)', () => {
   let server: TestServer
   let browser: Browser
@@ -110,6 +114,7 @@ describe.skipIf(!chromium)('redirects to apps in a real browser (R12)', () => {
       await standIn(page, `${claimed}*`)
       await page.goto(url)
       await signIn(page, 'maria')
+      await pass(page)
       await shareButton(page).click()
       await page.getByRole('heading', { name: 'Back in the app' }).waitFor()
       const code = new URL(page.url()).searchParams.get('code') ?? ''
@@ -145,12 +150,23 @@ describe.skipIf(!chromium)('redirects to apps in a real browser (R12)', () => {
       }
       await page.goto(url)
       await signIn(page, 'maria')
+      await pass(page)
       await denyButton(page).click()
       expect((await handedOver('error')).searchParams.get('error')).toBe('access_denied')
       await page.goto(url)
+      await pass(page)
       await shareButton(page).click()
       const code = (await handedOver('code')).searchParams.get('code') ?? ''
       expect((await exchange(app, code, verifier)).status).toBe(200)
+    }))
+
+  it('reaches a native app from the warning too, where the member turns back', () =>
+    withPerson(browser, {}, async ({ page, requests }) => {
+      await page.goto(askFor('private-use', privateUse).url)
+      await signIn(page, 'maria')
+      await turnBack(page)
+      const toApp = () => requests.find((request) => request.startsWith('com.example.pocket:'))
+      await expect.poll(toApp, { timeout: 10_000 }).toContain('error=access_denied')
     }))
 
   it('ends in a page with a link where the content policy has no word for the address', () =>
@@ -160,6 +176,10 @@ describe.skipIf(!chromium)('redirects to apps in a real browser (R12)', () => {
       await standIn(page, '*:9417/*')
       await page.goto(url)
       await signIn(page, 'maria')
+      await turnBack(page)
+      await page.getByRole('heading', { name: 'You are done here' }).waitFor()
+      await page.goto(url)
+      await pass(page)
       await shareButton(page).click()
       await page.getByRole('heading', { name: 'You are done here' }).waitFor()
       await page.getByRole('link', { name: 'Go back to Pocket Record' }).click()
