@@ -28,8 +28,8 @@ beforeAll(async () => {
   }
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }))
   await writeFile(join(project, 'fhir.ts'), dataLayer)
-  const examples = [...(await readFile(join(root, 'docs/connecting.md'), 'utf8')).matchAll(/```ts\n(.*?)```/gs)]
-  const names = ['handler.ts', 'koa.ts', 'express.ts']
+  const examples = [...(await readFile(join(root, 'docs/connecting.md'), 'utf8')).matchAll(/```ts\n(import .*?)```/gs)]
+  const names = ['handler.ts', 'koa.ts', 'express.ts', 'revocations.ts']
   expect(examples).toHaveLength(names.length)
   await Promise.all(names.map((name, at) => writeFile(join(project, name), examples[at]?.[1] ?? '')))
 }, 120_000)
