@@ -7,7 +7,7 @@ export const demoOf = (url: string): string => `${url}/prairie/sandbox/demo/`
 export const signIn = async (page: Page, username: string, secret: string = password): Promise<void> => {
   await page.locator('[name=username]').fill(username)
   await page.locator('[name=password]').fill(secret)
-  await page.locator('form[action$="/sign-in"] button').click()
+  await page.locator('form[action*="/sign-in"] button').click()
 }
 
 export const choosePatient = async (page: Page, name: string): Promise<void> => {
