@@ -105,39 +105,30 @@ export function createConnections(deps: ConnectionsDeps): Connections {
   })
 
   /**
-   * The live grants that the new one stands beside, and the new one, locked by id. Decisions about one connection come one
-   * after the other, so that none is added to them meanwhile.
+   * The live grants that the new one stands beside, locked by id. Decisions about one connection come one after the other, so
+   * that none is added to them meanwhile.
    */
-  async function holdGrants(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
+  async function holdOlder(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
     const key = keyOf(decision)
     await lockByName(trx, `connection ${Object.values(key).join(' ')}`)
+    const open = await trx
+      .selectFrom('connections')
+      .select('id')
+      .where((eb) => eb.and(key))
+      .where('ended_at', 'is', null)
+      .executeTakeFirst()
+    if (!open) return []
     const rows = await trx
       .selectFrom('grants')
       .select(['id', 'context'])
-      .where('issuer', '=', decision.issuer)
+      .where('connection_id', '=', open.id)
       .where('ended_at', 'is', null)
-      .where((eb) =>
-        eb.or([
-          eb('id', '=', decision.grantId),
-          eb.and([
-            eb('expires_at', '>', now()),
-            eb(
-              'connection_id',
-              'in',
-              eb
-                .selectFrom('connections')
-                .select('connections.id')
-                .where((open) => open.and(key))
-                .where('connections.ended_at', 'is', null),
-            ),
-          ]),
-        ]),
-      )
+      .where('expires_at', '>', now())
       .orderBy('id')
       .forUpdate()
       .execute()
     const ofApi = (context: string | null) => context !== null && parseContext(context).api === decision.context.api
-    return rows.filter(({ id, context }) => id !== decision.grantId && ofApi(context)).map(({ id }) => id)
+    return rows.filter(({ context }) => ofApi(context)).map(({ id }) => id)
   }
 
   /** The open connection of member, patient and app; a new one where there is none. Nobody ends it meanwhile. */
@@ -261,7 +252,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     async recordShared(decision) {
       return database.transaction(async (trx) => {
         await confirmChoice(trx, decision)
-        const older = await holdGrants(trx, decision)
+        const older = await holdOlder(trx, decision)
         const connectionId = await openConnection(trx, decision)
         await completeGrant(trx, decision, connectionId)
         // Completed before: the connection does not end with the last of the older ones.

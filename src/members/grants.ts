@@ -63,7 +63,7 @@ export function standingOf(row: StandingColumns, now: number): GrantStanding {
  * 1 where the member of the grant is not locked, and still owns the record or acts for the patient under a delegation in force that began
  * before the grant: a later delegation does not revive what was shared under one that ended (R34).
  */
-export function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
+function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
   const owns = eb
     .selectFrom('own_records as o')
     .select('o.id')

@@ -8,8 +8,8 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
 import { type Consent, consentOf } from './consents.ts'
-import type { Relation } from './delegates.ts'
-import { authority, type EndReason, parseContext } from './grants.ts'
+import { delegationInForce, type Relation } from './delegates.ts'
+import { type EndReason, parseContext } from './grants.ts'
 import { type Extent, parseExtent, unionOf } from './narrowing.ts'
 
 export interface ConnectionSummary {
@@ -75,23 +75,35 @@ export function createOverview({ database, now }: { database: Database; now: () 
   async function summaries(issuer: string, memberId: string, connectionId?: string): Promise<ConnectionSummary[]> {
     const at = now()
     const found = await readConnections(db, { issuer, memberId, connectionId })
+    const around = await readAround(db, issuer, found)
     const open = found.filter((row) => row.ended_at === null).map(({ id }) => id)
     const grants = await readOpenGrants(db, open, at)
     const lastEnds = await readLastEnds(
       db,
       open.filter((id) => !grants.has(id)),
     )
-    return found.map((row) => {
+    return found.flatMap((row) => {
+      const [member, patient, app] = [
+        around.members.get(row.member_id),
+        around.patients.get(row.patient_id),
+        around.apps.get(row.app_id),
+      ]
+      if (!member || !patient || !app) return []
+      const owns = around.owns(row)
+      const delegations = around.delegations(row)
       const all = grants.get(row.id) ?? []
-      const live = all.filter((grant) => grant.authority === 1)
+      // As `authority` in grants.ts has it.
+      const carried = ({ createdAt }: { createdAt: number }) =>
+        owns || delegations.some((each) => each.starts_at <= createdAt && delegationInForce(each, at))
+      const live = member.status === 'active' ? all.filter(carried) : []
       const extent = unionOf(live)
       return {
         id: row.id,
-        app: { id: row.app_id, name: row.app, website: row.website, privacyPolicyUrl: row.privacy_policy_url },
-        developer: row.developer,
-        patient: { id: row.patient_id, name: row.patient, coverageLabel: row.coverage_label },
-        approvedBy: { memberId: row.member_id, name: row.member },
-        relation: row.owns === null ? (row.basis ?? 'self') : 'self',
+        app: { id: app.id, name: app.name, website: app.website, privacyPolicyUrl: app.privacy_policy_url },
+        developer: app.developer,
+        patient: { id: patient.id, name: patient.name, coverageLabel: patient.coverage_label },
+        approvedBy: { memberId: member.id, name: member.name },
+        relation: owns ? 'self' : (delegations[0]?.basis ?? 'self'),
         own: row.member_id === memberId,
         scope: extent.scope,
         sensitivities: extent.sensitivities,
@@ -149,64 +161,90 @@ async function readConnections(
     .execute()
   const records = owned.map((row) => row.patient_id)
   let query = db
-    .selectFrom('connections as c')
-    .innerJoin('apps as a', 'a.id', 'c.app_id')
-    .innerJoin('organizations as o', 'o.id', 'a.organization_id')
-    .innerJoin('patients as p', 'p.id', 'c.patient_id')
-    .innerJoin('members as m', 'm.id', 'c.member_id')
-    .select(['c.id', 'c.member_id', 'c.patient_id', 'c.app_id', 'c.created_at', 'c.last_used_at'])
-    .select(['c.ended_at', 'c.end_reason', 'a.name as app', 'a.website', 'a.privacy_policy_url'])
-    .select(['o.name as developer', 'p.name as patient', 'p.coverage_label', 'm.name as member'])
-    .select((eb) => [
-      eb
-        .selectFrom('own_records as r')
-        .select('r.id')
-        .whereRef('r.issuer', '=', 'c.issuer')
-        .whereRef('r.member_id', '=', 'c.member_id')
-        .whereRef('r.patient_id', '=', 'c.patient_id')
-        .limit(1)
-        .as('owns'),
-      eb
-        .selectFrom('delegations as d')
-        .select('d.basis')
-        .whereRef('d.issuer', '=', 'c.issuer')
-        .whereRef('d.member_id', '=', 'c.member_id')
-        .whereRef('d.patient_id', '=', 'c.patient_id')
-        .orderBy('d.starts_at', 'desc')
-        .limit(1)
-        .as('basis'),
-    ])
-    .where('c.issuer', '=', issuer)
+    .selectFrom('connections')
+    .selectAll()
+    .where('issuer', '=', issuer)
     .where((eb) =>
       records.length > 0
-        ? eb.or([eb('c.member_id', '=', memberId), eb('c.patient_id', 'in', records)])
-        : eb('c.member_id', '=', memberId),
+        ? eb.or([eb('member_id', '=', memberId), eb('patient_id', 'in', records)])
+        : eb('member_id', '=', memberId),
     )
-  if (connectionId !== undefined) query = query.where('c.id', '=', connectionId)
-  return query.orderBy('c.created_at', 'desc').orderBy('c.id', 'desc').execute()
+  if (connectionId !== undefined) query = query.where('id', '=', connectionId)
+  return query.orderBy('created_at', 'desc').orderBy('id', 'desc').execute()
 }
 
-/** The grants that have not ended, by connection: `authority` says whether the member may still share. */
+/**
+ * Who and what connections are about, and by what right. Each by its ids: of a join over the whole house the planner
+ * may think that a scan is cheaper.
+ */
+async function readAround(db: Kysely<Tables>, issuer: string, connections: readonly ConnectionRow[]) {
+  const idsOf = (column: 'member_id' | 'patient_id' | 'app_id') => [
+    ...new Set(connections.map((row) => row[column])),
+    '',
+  ]
+  const byId = <T extends { id: string }>(rows: T[]) => new Map(rows.map((row) => [row.id, row]))
+  const members = await db
+    .selectFrom('members')
+    .select(['id', 'name', 'status'])
+    .where('id', 'in', idsOf('member_id'))
+    .execute()
+  const patients = await db
+    .selectFrom('patients')
+    .select(['id', 'name', 'coverage_label'])
+    .where('id', 'in', idsOf('patient_id'))
+    .execute()
+  const apps = await db
+    .selectFrom('apps as a')
+    .innerJoin('organizations as o', 'o.id', 'a.organization_id')
+    .select(['a.id', 'a.name', 'a.website', 'a.privacy_policy_url', 'o.name as developer'])
+    .where('a.id', 'in', idsOf('app_id'))
+    .execute()
+  const own = await db
+    .selectFrom('own_records')
+    .select(['member_id', 'patient_id'])
+    .where('issuer', '=', issuer)
+    .where('member_id', 'in', idsOf('member_id'))
+    .execute()
+  const delegated = await db
+    .selectFrom('delegations')
+    .select(['member_id', 'patient_id', 'basis', 'starts_at', 'ends_at'])
+    .where('issuer', '=', issuer)
+    .where('member_id', 'in', idsOf('member_id'))
+    .orderBy('starts_at', 'desc')
+    .execute()
+  const same = (a: Pair) => (b: Pair) => a.member_id === b.member_id && a.patient_id === b.patient_id
+  return {
+    members: byId(members),
+    patients: byId(patients),
+    apps: byId(apps),
+    owns: (connection: Pair) => own.some(same(connection)),
+    /** The latest one first. */
+    delegations: (connection: Pair) => delegated.filter(same(connection)),
+  }
+}
+
+type Pair = Pick<ConnectionRow, 'member_id' | 'patient_id'>
+
+/** The grants that have not ended, by connection. */
 async function readOpenGrants(db: Kysely<Tables>, connections: readonly string[], now: number) {
-  const grants = new Map<string, (Extent & { api: string; offline: boolean; authority: number })[]>()
+  const grants = new Map<string, (Extent & { api: string; offline: boolean; createdAt: number })[]>()
   if (connections.length === 0) return grants
   const rows = await db
-    .selectFrom('grants as g')
-    .select(['g.connection_id', 'g.scope', 'g.context', 'g.expires_at'])
-    .select((eb) => authority(eb, now).as('authority'))
-    .where('g.connection_id', 'in', connections)
-    .where('g.ended_at', 'is', null)
-    .where('g.expires_at', '>', now)
-    .orderBy('g.created_at')
-    .orderBy('g.id')
+    .selectFrom('grants')
+    .select(['connection_id', 'scope', 'context', 'expires_at', 'created_at'])
+    .where('connection_id', 'in', connections)
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .orderBy('created_at')
+    .orderBy('id')
     .execute()
   for (const row of rows) {
     if (row.connection_id === null || row.context === null) continue
     const { api, sensitivities = [] } = parseContext(row.context)
-    const { scope, expires_at: endsAt, authority } = row
+    const { scope, expires_at: endsAt, created_at: createdAt } = row
     const offline = scope.split(' ').includes('offline_access')
     const others = grants.get(row.connection_id) ?? []
-    grants.set(row.connection_id, [...others, { scope, sensitivities, endsAt, api, offline, authority }])
+    grants.set(row.connection_id, [...others, { scope, sensitivities, endsAt, api, offline, createdAt }])
   }
   return grants
 }
