@@ -4,7 +4,18 @@ import type { Settings } from '../../src/config/settings.ts'
 import { categoryScope } from '../../src/smart/choices.ts'
 import { parseScopes, type ResourceScope } from '../../src/smart/scope.ts'
 import { categoriesOf } from '../../src/smart/scope-words.ts'
-import { type App, authorizationUrl, demoApp, obtainTokens, pkce, refresh, summitApp } from '../support/authorize.ts'
+import {
+  type App,
+  authorizationUrl,
+  demoApp,
+  everythingOn,
+  exchange,
+  obtainTokens,
+  pkce,
+  refresh,
+  summitApp,
+  walkToConsent,
+} from '../support/authorize.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 import { claimsOf } from '../support/wire.ts'
@@ -68,6 +79,35 @@ describe('the largest access tokens', () => {
       scp: tokens.scope.split(' '),
     })
     expect(tokens.access_token.length).toBeLessThanOrEqual(longest)
+  })
+
+  it.each([
+    ['a wildcard', 'patient/*.read'],
+    ['every type', 'each'],
+  ])('of a member who unticks a category of each kind and releases all that is sensitive: %s', async (_what, scope) => {
+    for (const [app, who] of [
+      [demoApp(server.url), delegate],
+      [summitApp(server.url), { member: 'sam' }],
+    ] as const) {
+      const { verifier, challenge } = pkce()
+      const asked = `${plain} ${scope === 'each' ? each('read') : scope}`
+      const { visitor, page } = await walkToConsent(app, challenge, { ...who, params: { scope: asked } })
+      const all = everythingOn(page)
+      const category = [all.category ?? []].flat().filter((key) => !/sdoh|health-concern/.test(key))
+      const sensitive = [...page.html.matchAll(/name="sensitive" value="([^"]*)"/g)].map(([, code = '']) => code)
+      const done = await visitor.submit(page, '/consent', { ...all, category, sensitive })
+      const tokens = (await exchange(app, new URL(done.url).searchParams.get('code') ?? '', verifier)).body
+      const next = (await refresh(app, tokens.refresh_token)).body
+      for (const { access_token } of [tokens, next]) {
+        expect(access_token.length).toBeLessThanOrEqual(longest)
+        expect(JSON.stringify(claimsOf(access_token))).not.toMatch(/sdoh|health-concern/)
+        expect(claimsOf(access_token).sensitivities ?? []).toEqual(sensitive)
+      }
+      expect(next.scope).toBe(tokens.scope)
+      // An app that names what it was told gets the same again.
+      const named = (await refresh(app, next.refresh_token, { scope: next.scope })).body
+      expect(named.scope.split(' ').sort()).toEqual(next.scope.split(' ').sort())
+    }
   })
 
   it('leave out what other scopes cover only where they would be too large', async () => {
