@@ -2,15 +2,13 @@
  * The consent page (R21 to R23, R25 to R27, R29): what the app asks in plain words, and a decision that is kept with what was
  * shown.
  *
- * Owns: showing, deciding, and that one page is decided on once. Does not own: what is offered (offer.ts, terms.ts), how that
- * becomes parts of the page (consent-page.ts), or what comes of a decision (members/connections).
+ * Owns: showing and deciding. Does not own: what is offered (offer.ts, terms.ts), how that becomes parts of the page
+ * (consent-page.ts), what was shown (shown.ts), or what comes of a decision (members/connections).
  */
 import { managementPath } from '../config/addresses.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
-import type { AttestationState } from '../portal/attestation.ts'
-import { randomToken, sha256 } from '../secrets.ts'
 import { scopeText } from '../smart/scope.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
@@ -18,37 +16,13 @@ import type { ConsentFault, ConsentPage } from '../web/pages.ts'
 import { bundlesPart, longerPart, sensitivePart } from './consent-page.ts'
 import { connectionLetter } from './letter.ts'
 import { type Boxes, firstBoxes, grantedScopes, nameOfOffer, type Offer, offeredBoxes, offerOf } from './offer.ts'
-import { endOf, firstTerm, readDay, type TermAnswer, type Terms, termsOf } from './terms.ts'
-import { actionName, type InteractionDeps, leave, readAction, type Visit, waitUntilDone } from './visit.ts'
-
-/** What one page showed, kept until the decision: what was offered on it and its dates are what counts. */
-interface Shown {
-  patientId: string
-  textHash: string
-  textVersion: string
-  language: string
-  offer: string
-  terms: Terms
-  attestation: { state: AttestationState; id: string | null }
-}
+import { decideOnce, keepShown, nameShown, readShown, type Shown, textHashOf } from './shown.ts'
+import { endOf, firstTerm, readDay, type TermAnswer, termsOf } from './terms.ts'
+import { actionName, type InteractionDeps, leave, readAction, type Visit } from './visit.ts'
 
 /** What a form says. */
 interface Answer extends TermAnswer {
   boxes: Boxes
-}
-
-/** That the authorization has come to the consent page, and the pages that were shown in it. */
-const shownKind = 'ConsentShown'
-const pageKind = 'ConsentPage'
-const hour = 3_600_000
-
-/** The text that a page shows, without markup: what the hash of a consent is made of. */
-export const visibleText = (html: string): string => {
-  const [, main = html] = /<main[^>]*>([\s\S]*)<\/main>/.exec(html) ?? []
-  return main
-    .replaceAll(/<[^>]*>/g, ' ')
-    .replaceAll(/\s+/g, ' ')
-    .trim()
 }
 
 /** The patient of this authorization: chosen on an earlier page, or the member's only record. */
@@ -119,7 +93,7 @@ export const showConsent = async (
   const { boxes, duration, until } = again?.answer ?? first
   const attestation = await deps.attestations.stateOf(authorization.client.app.id)
   const words = deps.views.translator(ctx)
-  const shownId = randomToken()
+  const name = nameShown()
   const page: ConsentPage = {
     memberName: member.name,
     patient: { name: choice.name, relation: choice.relation },
@@ -138,7 +112,7 @@ export const showConsent = async (
     onceMinutes,
     stopUrl: new URL(managementPath(deps.environment), deps.environment.issuer).href,
     faults: again?.faults ?? [],
-    shown: shownId,
+    shown: name,
     action: `${path}/consent`,
     denyAction: `${path}/deny`,
     switchAction: `${path}/switch`,
@@ -150,15 +124,14 @@ export const showConsent = async (
   })
   const shown: Shown = {
     patientId: choice.patientId,
-    textHash: sha256(visibleText(String(ctx.body))),
+    textHash: textHashOf(ctx.body),
     textVersion: deps.views.textVersion(words.language),
     language: words.language,
     offer: nameOfOffer(offer),
     terms,
     attestation: { state: attestation.state, id: attestation.id },
   }
-  await deps.shortLived.set(pageKind, `${authorization.uid}.${shownId}`, shown, deps.now() + 2 * hour)
-  await noteShown(visit, deps)
+  await keepShown(visit, name, shown, deps)
   await deps.database.transaction((trx) =>
     deps.audit.record(trx, {
       type: 'consent.shown',
@@ -211,41 +184,6 @@ const decisionOf = (
   },
   requestId: visit.ctx.state.requestId,
 })
-
-/** What the page showed that this form was on, if it was about this patient and is not forgotten. */
-const readShown = async (
-  { authorization }: Visit,
-  form: URLSearchParams,
-  choice: PatientChoice,
-  deps: InteractionDeps,
-): Promise<Shown | undefined> => {
-  const id = oneValue(form, 'shown')
-  if (!id) return undefined
-  const shown = (await deps.shortLived.get<Shown>(pageKind, `${authorization.uid}.${id}`))?.value
-  return shown?.patientId === choice.patientId ? shown : undefined
-}
-
-const noteShown = ({ authorization }: Visit, deps: InteractionDeps): Promise<void> =>
-  deps.shortLived.set(shownKind, authorization.uid, {}, deps.now() + 2 * hour)
-
-/** Decisions that our fault spoilt while the store could not be told. */
-const spoilt = new Set<string>()
-
-/**
- * One page, one decision: of a form that is sent twice at once only the first counts, and both go on to the app. A
- * decision that our fault spoilt was none (R43).
- */
-const decideOnce = async (visit: Visit, deps: InteractionDeps, decide: () => Promise<unknown>): Promise<void> => {
-  const { uid } = visit.authorization
-  // A second press goes where the first one goes, and so waits for it.
-  if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return waitUntilDone(uid, deps)
-  try {
-    await decide()
-  } catch (error) {
-    await noteShown(visit, deps).catch(() => spoilt.add(uid))
-    throw error
-  }
-}
 
 /** A category that an app named itself is as long as a scope may be. */
 const longestCategory = 600

@@ -6,10 +6,14 @@
  */
 import type Router from '@koa/router'
 import { LatchkeyError } from '../errors.ts'
+import { sha256 } from '../secrets.ts'
 import { chosen, type Ticked } from '../smart/choices.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
 import { manyValues, oneValue, readForm } from '../web/forms.ts'
 import type { ExtendPage } from '../web/member-pages.ts'
+import type { Pages } from '../web/pages.ts'
+import { visibleText } from '../web/visible-text.ts'
+import type { ShownPage } from './changes.ts'
 import {
   actionOf,
   appFace,
@@ -34,12 +38,12 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
   const { environment, directory, connections, views, forms } = deps
   const { plan } = environment
 
-  const changeOf = ({ ctx, member }: MemberVisit, { id }: ConnectionDetail) => ({
+  const changeOf = ({ ctx, member }: MemberVisit, { id }: ConnectionDetail, shown: ShownPage | null) => ({
     issuer: environment.id,
     plan: plan.id,
     memberId: member.id,
     connectionId: id,
-    shown: null,
+    shown,
     requestId: ctx.state.requestId,
   })
 
@@ -62,17 +66,34 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
       { status: 409, languagePath: hrefOf(environment, connection.id) },
     )
 
+  /** Shows a form that carries what its page says, in hash and language; its token is bound to that too. */
+  const renderForm = <V extends 'members/narrow' | 'members/extend'>(
+    { ctx }: MemberVisit,
+    view: V,
+    page: (said: string) => Pages[V],
+    options: { status: number; languagePath: string },
+  ): void => {
+    views.renderPage(ctx, view, page(''), options)
+    const textHash = sha256(visibleText(String(ctx.body)))
+    views.renderPage(ctx, view, page(`${textHash}.${views.translator(ctx).language}`), options)
+  }
+
+  const shownBy = (said: string): ShownPage => {
+    const [textHash = '', language = ''] = said.split('.')
+    return { textHash, language, textVersion: views.textVersion(language) }
+  }
+
   const submitEnd = async (visit: MemberVisit, connection: ConnectionDetail): Promise<void> => {
     forms.checkCsrf(visit.ctx, await readForm(visit.ctx), actionOf('end', connection.id))
     // Pressed twice it ends once, and both lead to the page that says so.
-    await connections.end(changeOf(visit, connection))
+    await connections.end(changeOf(visit, connection, null))
     goBack(visit, connection)
   }
 
   const showNarrow = async (visit: MemberVisit, connection: ConnectionDetail, changed = false): Promise<void> => {
     requireOwn(connection)
     if (connection.ended) return goBack(visit, connection)
-    views.renderPage(visit.ctx, 'members/narrow', narrowPage(connection, visit.looking, changed), {
+    renderForm(visit, 'members/narrow', (said) => narrowPage(connection, visit.looking, { changed, said }), {
       status: changed ? 409 : 200,
       languagePath: `${hrefOf(environment, connection.id)}/narrow`,
     })
@@ -82,7 +103,8 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     requireOwn(connection)
     const form = await readForm(visit.ctx)
     const state = oneValue(form, 'state') ?? ''
-    forms.checkCsrf(visit.ctx, form, actionOf('narrow', connection.id, state))
+    const said = oneValue(form, 'said') ?? ''
+    forms.checkCsrf(visit.ctx, form, actionOf('narrow', connection.id, `${state}:${said}`))
     if (connection.ended) return showOver(visit, connection)
     // What the form did not show cannot have been left out on purpose.
     if (state !== stateOf(connection)) return showNarrow(visit, connection, true)
@@ -98,7 +120,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     if (kept && isAllTicked(choices, ticked)) return goBack(visit, connection)
     const resources = new Set(apisOf(environment, connection.apis).flatMap((api) => api.resources))
     const scopes = chosen(parseScopes(connection.scope).scopes, [...resources], choices, ticked)
-    await connections.narrow({ ...changeOf(visit, connection), scope: scopeText(scopes), sensitivities })
+    await connections.narrow({ ...changeOf(visit, connection, shownBy(said)), scope: scopeText(scopes), sensitivities })
     seeOther(visit.ctx, doneHref(environment, connection.id))
   }
 
@@ -122,7 +144,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     const { preselected } = plan.sharing
     const first = offered.choices.find(({ key }) => key === preselected) ?? offered.choices[0]
     const asked = again ?? { shown, duration: first?.key ?? 'date', until: '', fault: null }
-    views.renderPage(visit.ctx, 'members/extend', extendPage(connection, visit.looking, offered, asked), {
+    renderForm(visit, 'members/extend', (said) => extendPage(connection, visit.looking, offered, { ...asked, said }), {
       status: again?.fault ? 400 : 200,
       languagePath: `${hrefOf(environment, connection.id)}/extend`,
     })
@@ -131,10 +153,10 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
   const submitExtend = async (visit: MemberVisit, connection: ConnectionDetail): Promise<void> => {
     requireOwn(connection)
     const form = await readForm(visit.ctx)
-    const said = oneValue(form, 'shown') ?? ''
-    forms.checkCsrf(visit.ctx, form, actionOf('extend', connection.id, said))
+    const [moment, said] = [oneValue(form, 'shown') ?? '', oneValue(form, 'said') ?? '']
+    forms.checkCsrf(visit.ctx, form, actionOf('extend', connection.id, `${moment}:${said}`))
     if (connection.ended) return showOver(visit, connection)
-    const shown = Number(said)
+    const shown = Number(moment)
     if (visit.looking.now - shown > shownFor) return showExtend(visit, connection)
     const [duration, until] = [oneValue(form, 'duration'), oneValue(form, 'until') ?? '']
     const endsAt = connection.endsAt ?? 0
@@ -149,7 +171,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
         return seeOther(visit.ctx, doneHref(environment, connection.id))
       return showExtend(visit, connection, { shown, duration: duration ?? '', until, fault: end.fault })
     }
-    await connections.extend({ ...changeOf(visit, connection), endsAt: end.endsAt })
+    await connections.extend({ ...changeOf(visit, connection, shownBy(said)), endsAt: end.endsAt })
     seeOther(visit.ctx, doneHref(environment, connection.id))
   }
 

@@ -199,7 +199,11 @@ export const connectionPage = (
 export const stateOf = ({ scope, sensitivities }: ConnectionSummary): string =>
   sha256(JSON.stringify([scope, sensitivities]))
 
-export const narrowPage = (connection: ConnectionSummary, looking: Looking, changed: boolean): NarrowPage => {
+export const narrowPage = (
+  connection: ConnectionSummary,
+  looking: Looking,
+  asked: { changed: boolean; said: string },
+): NarrowPage => {
   const { environment, words } = looking
   const { types, wildcard } = sharedChoices(environment, connection)
   const href = hrefOf(environment, connection.id)
@@ -227,9 +231,9 @@ export const narrowPage = (connection: ConnectionSummary, looking: Looking, chan
       ...sensitiveKind(category, words),
     })),
     state,
-    changed,
+    ...asked,
     action: `${href}/narrow`,
-    csrf: looking.csrf(actionOf('narrow', connection.id, state)),
+    csrf: looking.csrf(actionOf('narrow', connection.id, `${state}:${asked.said}`)),
   }
 }
 
@@ -246,7 +250,7 @@ export const extendPage = (
   connection: ConnectionSummary,
   looking: Looking,
   { choices, days }: Extension,
-  asked: { shown: number; duration: string; until: string; fault: ExtendPage['fault'] },
+  asked: { shown: number; duration: string; until: string; fault: ExtendPage['fault']; said: string },
 ): ExtendPage => {
   const { environment } = looking
   const href = hrefOf(environment, connection.id)
@@ -261,7 +265,8 @@ export const extendPage = (
     choices: choices.map(({ key, endsAt: end }) => ({ key, endsAt: end, checked: key === asked.duration })),
     date: days && { min: days.first, max: days.last, value: asked.until, checked: asked.duration === 'date' },
     fault: asked.fault,
+    said: asked.said,
     action: `${href}/extend`,
-    csrf: looking.csrf(actionOf('extend', connection.id, String(asked.shown))),
+    csrf: looking.csrf(actionOf('extend', connection.id, `${asked.shown}:${asked.said}`)),
   }
 }

@@ -132,6 +132,8 @@ export interface NarrowPage extends MemberFrame, Parties {
   wildcard: boolean
   /** What is shared now, as a hash: goes back in the field `state`. */
   state: string
+  /** What the page says, by its hash and language: goes back in the field `said`. */
+  said: string
   /** It was changed since the form was shown. */
   changed: boolean
   /** `value` goes back in the field `sensitive`. */
@@ -151,6 +153,7 @@ export interface ExtendPage extends MemberFrame, Parties {
   /** An end of the member's choice, within these days (`YYYY-MM-DD`); null: the plan has none. */
   date: null | { min: string; max: string; value: string; checked: boolean }
   fault: null | 'choose-one' | 'date'
+  said: string
   action: string
   csrf: string
 }

@@ -1,5 +1,9 @@
 /** The member's own pages: what is shared, and what stopping, narrowing and extending do to an app's tokens (R8, R9, R11, R28, R34). */
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sha256 } from '../../src/secrets.ts'
+import { visibleText } from '../../src/web/visible-text.ts'
 import { type App, confidentialApp, demoApp, obtainTokens, refresh } from '../support/authorize.ts'
 import { connectionLinks, textOf, visitPages } from '../support/member-pages.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -204,6 +208,20 @@ describe('sharing less (R22)', () => {
     const { body } = await refresh(app(), tokens.refresh_token)
     expect(body.scope).not.toMatch(/Coverage|health-concern|\*|Binary|Goal|sensitive/)
     expect(claimsOf(body.access_token)).not.toHaveProperty('sensitivities')
+  })
+
+  it('keeps what the page said with the change: the hash of its text, its language, its version (R35)', async () => {
+    const { visitor, link } = await shareAs('dora')
+    const page = await visitor.open(`${link}/narrow?lang=es`)
+    await visitor.submit(page, '/narrow', { resource: ['Patient'], category: null })
+    const database = new DatabaseSync(join(server.folder, 'latchkey.db'), { readOnly: true })
+    const row = database.prepare('select * from connection_changes order by changed_at desc limit 1').get()
+    database.close()
+    expect(row).toMatchObject({ kind: 'narrowed', text_hash: sha256(visibleText(page.html)), language: 'es' })
+    expect(row?.text_version).toMatch(/^\d+\.\d+\.\d+\+es\./)
+    const again = await visitor.open(`${link}/narrow`)
+    expect((await visitor.submit(again, '/narrow', { said: 'another-hash.en' })).status).toBe(403)
+    await visitor.open(`${link}/narrow?lang=en`)
   })
 
   it('with every box as it was nothing is changed', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import type { SensitiveCategory } from '../../src/config/settings.ts'
-import { visibleText } from '../../src/interactions/consent.ts'
 import {
   type Asked,
   type Boxes,
@@ -12,6 +11,7 @@ import {
   offerOf,
 } from '../../src/interactions/offer.ts'
 import { scopeText } from '../../src/smart/scope.ts'
+import { visibleText } from '../../src/web/visible-text.ts'
 
 const resources = ['Patient', 'Coverage', 'Observation', 'Condition']
 const category = (code: string, scope: string | null = null): SensitiveCategory => ({
