@@ -7,6 +7,7 @@
 import type { Fault } from '../errors.ts'
 import { knownCategories } from '../smart/sensitivity.ts'
 import { addressFaults, optionOf, RESERVED_NAMES } from './addresses.ts'
+import { contrast } from './contrast.ts'
 import { databaseFaults } from './database-rules.ts'
 import { demonstrationFaults } from './demonstration-rules.ts'
 import { redisFaults } from './redis-rules.ts'
@@ -96,9 +97,9 @@ function planFaults(plan: Plan, known: readonly string[]): Fault[] {
     if (plan.languages.indexOf(language) < index) faults.push({ path: at, message: 'is listed twice' })
   })
   faults.push(...sharingFaults(plan, path))
-  const contrast = contrastWithWhite(plan.brand.color)
-  if (contrast < 4.5) {
-    const message = `has a contrast of ${contrast.toFixed(1)} with white; 4.5 or more is accepted (WCAG 1.4.3): choose a darker colour`
+  const withWhite = contrast(plan.brand.color, '#fff')
+  if (withWhite < 4.5) {
+    const message = `has a contrast of ${withWhite.toFixed(1)} with white; 4.5 or more is accepted (WCAG 1.4.3): choose a darker colour`
     faults.push({ path: `${path}.brand.color`, message })
   }
   return faults
@@ -148,16 +149,6 @@ const isTimeZone = (name: string): boolean => {
   } catch {
     return false
   }
-}
-
-/** Contrast of a `#rgb` or `#rrggbb` colour with white, 1 to 21 (WCAG 2.2, "contrast ratio"). */
-export function contrastWithWhite(color: string): number {
-  const digits = color.length === 4 ? color.replace(/[0-9a-f]/gi, '$&$&') : color
-  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((start) => {
-    const part = Number.parseInt(digits.slice(start, start + 2), 16) / 255
-    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
-  })
-  return 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
 }
 
 function environmentFaults(environment: Environment, publicUrl: string): Fault[] {

@@ -49,13 +49,26 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
         labels: category.labels ?? knownCategories[code] ?? [],
       }))
       const defaultLanguage = plan.languages[0] ?? 'en'
-      const settings: Plan = { id, ...rest, sensitiveCategories, defaultLanguage, environments: [] }
+      const contacts = { ...plan.contacts, educationUrl: educationUrls(plan.contacts.educationUrl, plan.languages) }
+      const settings: Plan = { id, ...rest, contacts, sensitiveCategories, defaultLanguage, environments: [] }
       settings.environments = Object.entries(environments).map(([name, each]) =>
         deriveEnvironment(settings, name, each, publicUrl),
       )
       return settings
     }),
   }
+}
+
+/** A language without a page of its own has that of the plan's first language that has one. */
+function educationUrls(
+  given: string | Record<string, string> | null,
+  languages: readonly string[],
+): Record<string, string> | null {
+  if (given === null) return null
+  const of = (language: string | undefined) => (typeof given === 'string' ? given : given[language ?? ''])
+  const reserve = of(languages.find((language) => of(language) !== undefined))
+  if (reserve === undefined) return null
+  return Object.fromEntries(languages.map((language) => [language, of(language) ?? reserve]))
 }
 
 /** Beside a SQLite file by default; PostgreSQL is elsewhere, and only the operator knows a place that outlives the node. */

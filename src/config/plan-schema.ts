@@ -289,10 +289,14 @@ export const plan = z.strictObject({
       ),
       website: page.nullable().default(null).describe('The plan’s site.'),
       developerEmail: email.nullable().default(null).describe('Where developers write to.'),
-      educationUrl: page
+      educationUrl: z
+        .union([page, z.record(z.string().min(2).max(35), page)])
+        .meta({ title: 'an https address, or one by language' })
         .nullable()
         .default(null)
-        .describe('The plan’s page on choosing apps and protecting one’s data (42 CFR 422.119(g)).'),
+        .describe(
+          'The plan’s page on choosing apps and protecting one’s data (42 CFR 422.119(g)); one, or one by language.',
+        ),
     },
     'Whom people can turn to.',
   ),

@@ -100,8 +100,8 @@ export interface Plan {
     website: string | null
     /** Where developers write to. */
     developerEmail: string | null
-    /** The plan's page on choosing apps and protecting one's data (42 CFR 422.119(g)). */
-    educationUrl: string | null
+    /** The plan's page on choosing apps and protecting one's data (42 CFR 422.119(g)), for each of the plan's languages. */
+    educationUrl: Record<string, string> | null
   }
   environments: Environment[]
 }

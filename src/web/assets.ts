@@ -10,6 +10,7 @@ import { extname, join } from 'node:path'
 import type { Context, Next } from 'koa'
 import type { Plan } from '../config/settings.ts'
 import { LatchkeyError } from '../errors.ts'
+import { brandCss } from './brand.ts'
 
 export interface Assets {
   /** The address of a file; throws for one that does not exist. */
@@ -39,7 +40,7 @@ export function createAssets({ dir, plans }: { dir: string; plans: readonly Plan
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     if (entry.isFile()) add(entry.name, readFileSync(join(dir, entry.name)))
   }
-  for (const plan of plans) add(`brand/${plan.id}.css`, Buffer.from(brandCss(plan)))
+  for (const plan of plans) add(`brand/${plan.id}.css`, Buffer.from(brandCss(plan.brand.color)))
 
   return {
     url(name) {
@@ -65,11 +66,4 @@ export function createAssets({ dir, plans }: { dir: string; plans: readonly Plan
       else ctx.body = found.body
     },
   }
-}
-
-/** A stylesheet of its own, because the policy allows no inline style. */
-function brandCss({ brand }: Plan): string {
-  // The colour comes from the operator's file; it must not be able to say more than a colour. Else the stylesheet's own holds.
-  const isColor = /^(?:#[\da-f]{3,8}|[a-z]+|(?:rgb|hsl|oklch|lab|lch|oklab)\([\d\s.,%/deg-]+\))$/i.test(brand.color)
-  return isColor ? `:root{--brand:${brand.color}}\n` : ''
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { contrastWithWhite } from '../../src/config/check.ts'
+import { contrast } from '../../src/config/contrast.ts'
 import { lines, load, localConfig, type Options, publicConfig, publicEnv, set } from './fixture.ts'
 
 const SANDBOX = 'plans.alder.environments.sandbox'
@@ -238,8 +238,8 @@ describe('rules between options', () => {
     expect(faultsWith('plans.alder.brand.color', '#ffaa00')[0]).toMatch(/contrast of 1\.9 with white; 4\.5 or more/)
     expect(faultsWith('plans.alder.brand.color', '#777777')[0]).toMatch(/contrast of 4\.5|contrast of 4\.4/)
     expect(faultsWith('plans.alder.brand.color', '#767676')).toEqual([])
-    expect(contrastWithWhite('#000')).toBeCloseTo(21)
-    expect(contrastWithWhite('#FFF')).toBeCloseTo(1)
+    expect(contrast('#000', '#fff')).toBeCloseTo(21)
+    expect(contrast('#FFF', '#fff')).toBeCloseTo(1)
   })
 
   it('refuses sealing keys that are short or alike', () => {

@@ -46,6 +46,17 @@ describe('a sound file', () => {
     expect(production?.plan.environments[1]).toBe(production)
   })
 
+  it('has an education page for each language, where there is one at all (R31)', () => {
+    const pageOf = (value: unknown) =>
+      load(set(localConfig(), 'plans.alder.contacts.educationUrl', value)).settings.plans[0]?.contacts.educationUrl
+    expect(pageOf('https://a.example/x')).toEqual({ en: 'https://a.example/x', es: 'https://a.example/x' })
+    const both = { en: 'https://a.example/en', es: 'https://a.example/es' }
+    expect(pageOf(both)).toEqual(both)
+    expect(pageOf({ es: 'https://a.example/es' })).toEqual({ en: 'https://a.example/es', es: 'https://a.example/es' })
+    expect(pageOf({})).toBeNull()
+    expect(pageOf(null)).toBeNull()
+  })
+
   it('takes an issuer on a host of its own, with aliases of its endpoints (R41)', () => {
     const config = publicConfig()
     set(config, 'plans.alder.environments.production.url', 'https://auth.alder.example.org')
