@@ -91,8 +91,9 @@ export const walkToConsent = async (
 export const everythingOn = ({ html }: Page): Record<string, string[] | string> => {
   const valuesOf = (name: string) =>
     [...html.matchAll(new RegExp(`name="${name}" value="([^"]*)"`, 'g'))].map(([, value = '']) => value)
-  const longer = valuesOf('duration').includes('P1Y') ? { duration: 'P1Y' } : {}
-  return { resource: valuesOf('resource'), category: valuesOf('category'), ...longer }
+  const fields: Record<string, string[] | string> = { resource: valuesOf('resource'), category: valuesOf('category') }
+  if (valuesOf('duration').includes('P1Y')) fields.duration = 'P1Y'
+  return fields
 }
 
 /** The whole way to the app's redirect URI; its query carries `code` or `error`. */
