@@ -14,7 +14,6 @@ const site = createSite(
   (made) => {
     made.app.use((ctx) => {
       ctx.state.plan = ctx.path.startsWith('/none') ? null : (made.settings.plans[0] ?? null)
-      ctx.state.uiLocales = ctx.query.ui_locales as string | undefined
       if (ctx.path.endsWith('/consent')) made.views.renderPage(ctx, 'interaction/consent', consentPage)
       else made.views.renderPage(ctx, 'interaction/sign-in', signInPage)
     })
