@@ -193,8 +193,9 @@ export const createAuthorizations = (deps: {
     const opened = await openSession(exchange)
     const { session } = opened
     if (!session.accountId) return null
-    // Once a minute is enough, and of two pages at once one writes.
-    if (sessionSeconds(deps.session, session, epochSeconds()) - session.remainingTTL > 60) await keep(opened)
+    // Not with every page: a tenth of the time gone is soon enough, and of two pages at once one writes.
+    const seconds = sessionSeconds(deps.session, session, epochSeconds())
+    if (seconds - session.remainingTTL > seconds / 10) await keep(opened)
     return session.accountId
   }
 

@@ -1,4 +1,6 @@
 /** The member's own pages under attack: other members' connections, forms that are not ours, ways elsewhere, sessions, names. */
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   authorizationUrl,
@@ -298,6 +300,25 @@ describe('the session', () => {
     for (const [name, cookie] of cookies) visitor.cookies.set(name, cookie)
     expect(isSignIn(await visitor.open(pages()))).toBe(true)
     expect(isSignIn(await visitor.open(authorizationUrl(app(), pkce().challenge)))).toBe(true)
+  })
+
+  it('of a member who was locked meanwhile shows and does nothing more (ASVS 7.4.2)', async () => {
+    const { visitor, page, tokens } = await shared('david')
+    const database = new DatabaseSync(join(server.folder, 'latchkey.db'))
+    const set = (status: string) =>
+      database.prepare("update members set status = ? where username = 'david'").run(status)
+    set('locked')
+    try {
+      expect(isSignIn(await visitor.open(pages()))).toBe(true)
+      expect(isSignIn(await visitor.submit(page, '/end'))).toBe(true)
+      expect(
+        (await visitor.submit(await visitor.open(pages()), '/sign-in', { username: 'david', password })).status,
+      ).toBe(400)
+    } finally {
+      set('active')
+      database.close()
+    }
+    expect((await refresh(app(), tokens.refresh_token)).status, 'nothing was ended').toBe(200)
   })
 
   it('is not to be had with a cookie that was made by hand', async () => {

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { authorizationUrl, demoApp, pkce, walk } from '../support/authorize.ts'
+import { visitPages } from '../support/member-pages.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import type { Visitor } from '../support/visitor.ts'
 
@@ -27,6 +28,34 @@ describe('the end of a session', () => {
     expect(await asks(visitor, challenge)).toBe('consent')
     await pause(7500)
     expect(await asks(visitor, challenge)).toBe('password')
+  })
+
+  it('is put off by visits to the member’s own pages, and comes after idling there', async () => {
+    const { visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
+    const { issuer } = demoApp(server.url)
+    const isIn = async () => !(await visitor.open(`${issuer}/connections`)).html.includes('name="password"')
+    for (let visits = 0; visits < 5; visits += 1) {
+      await pause(2000)
+      expect(await isIn()).toBe(true)
+    }
+    expect(await asks(visitor, challenge), 'and so for apps').toBe('consent')
+    await pause(7500)
+    expect(await isIn()).toBe(false)
+  })
+
+  it('comes at the absolute end on the member’s own pages too', async () => {
+    server = await startServer({
+      change: (settings) => Object.assign(settings, { session: { idleMinutes: 15, absoluteHours: 8 / 3600 } }),
+    })
+    const { issuer } = demoApp(server.url)
+    const { visitor, page } = await visitPages(issuer, 'maria')
+    expect(page.html).not.toContain('name="password"')
+    let signedOut = false
+    for (let seconds = 0; seconds < 13 && !signedOut; seconds += 1) {
+      await pause(1000)
+      signedOut = (await visitor.open(`${issuer}/connections`)).html.includes('name="password"')
+    }
+    expect(signedOut).toBe(true)
   })
 
   it('comes at the absolute end, however busy the session was', async () => {
