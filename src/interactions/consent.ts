@@ -123,6 +123,7 @@ export const showConsent = async (
     languageForm: { id: 'share', action: `${path}/consent/language` },
   })
   const shown: Shown = {
+    memberId: member.id,
     patientId: choice.patientId,
     textHash: textHashOf(ctx.body),
     textVersion: deps.views.textVersion(words.language),

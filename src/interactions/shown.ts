@@ -13,6 +13,7 @@ import { type InteractionDeps, type Visit, waitUntilDone } from './visit.ts'
 
 /** One page: what was offered on it and its dates are what counts. */
 export interface Shown {
+  memberId: string
   patientId: string
   textHash: string
   textVersion: string
@@ -46,17 +47,18 @@ export const keepShown = async (
   await shortLived.addIfAbsent(shownKind, uid, {}, now() + kept)
 }
 
-/** What the page showed that this form was on, if it was about this patient and is not forgotten. */
+/** What the page showed that this form was on, if it was this member's, about this patient, and is not forgotten. */
 export const readShown = async (
-  { authorization }: Visit,
+  { authorization, member }: Visit,
   form: URLSearchParams,
   choice: PatientChoice,
   deps: InteractionDeps,
 ): Promise<Shown | undefined> => {
-  const id = oneValue(form, 'shown')
-  if (!id) return undefined
-  const shown = (await deps.shortLived.get<Shown>(pageKind, `${authorization.uid}.${id}`))?.value
-  return shown?.patientId === choice.patientId ? shown : undefined
+  const name = oneValue(form, 'shown')
+  // A form may say anything; no name has NUL, and no store takes it.
+  if (!name || name.includes('\0')) return undefined
+  const shown = (await deps.shortLived.get<Shown>(pageKind, `${authorization.uid}.${name}`))?.value
+  return shown?.memberId === member?.id && shown?.patientId === choice.patientId ? shown : undefined
 }
 
 /** Decisions that our fault spoilt while the store could not be told. */

@@ -232,7 +232,7 @@ describe('the last decision (R29)', () => {
 
 describe('a page counts as it was shown', () => {
   it('a form without its page, or with one that was never shown, shows the page again', async () => {
-    for (const shown of [null, '', 'x'.repeat(43), '../x']) {
+    for (const shown of [null, '', 'x'.repeat(43), '../x', 'a\0b']) {
       const before = grants()
       const { visitor, page } = await consent()
       const again = await visitor.submit(page, '/consent', { shown })
