@@ -224,6 +224,29 @@ describe('sharing less (R22)', () => {
     await visitor.open(`${link}/narrow?lang=en`)
   })
 
+  it('takes a kind of sensitive records back, and nothing else; what was not released cannot be added (R25)', async () => {
+    const [released = '', other = '', never = ''] = (server.settings.plans[0]?.sensitiveCategories ?? [])
+      .filter(({ scope }) => scope === null)
+      .map(({ code }) => code)
+    const tokens = await obtainTokens(app(), { member: 'joan', consent: { sensitive: [released, other] } })
+    expect(claimsOf(tokens.access_token).sensitivities).toEqual([released, other])
+    const { visitor, page } = await visitPages(app().issuer, 'joan')
+    const [link = ''] = connectionLinks(page)
+    const form = await visitor.open(`${link}/narrow`)
+    expect(formOf(form, '/narrow').fields.getAll('sensitive')).toEqual([released, other])
+    await visitor.submit(form, '/narrow', { sensitive: [other, ...(never ? [never] : [])] })
+    expect(await active(tokens.access_token)).toBe(false)
+    const { body } = await refresh(app(), tokens.refresh_token)
+    expect(body.scope).toBe(tokens.scope)
+    expect(claimsOf(body.access_token).sensitivities).toEqual([other])
+    const receipt = await visitor.open(`${link}/receipt.json`)
+    const { provision } = JSON.parse(receipt.html).provision
+    const labelled = (type: string) =>
+      provision.filter((each: { type: string }) => each.type === type && 'securityLabel' in each)
+    expect(labelled('permit')).toHaveLength(1)
+    expect(labelled('deny').length).toBeGreaterThan(0)
+  })
+
   it('with every box as it was nothing is changed', async () => {
     const { tokens, visitor, link } = await shareAs('eve')
     const done = await visitor.submit(await visitor.open(`${link}/narrow`), '/narrow')
