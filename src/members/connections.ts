@@ -27,7 +27,7 @@ import {
   readStanding,
   type StoredContext,
 } from './grants.ts'
-import { createNarrowing } from './narrowing.ts'
+import { createNarrowing, leftOf } from './narrowing.ts'
 import { createOverview, type Overview } from './overview.ts'
 
 /** A letter in the plan's words; the caller wrote them. */
@@ -105,10 +105,10 @@ export function createConnections(deps: ConnectionsDeps): Connections {
   })
 
   /**
-   * The live grants that the new one stands beside, locked by id. Decisions about one connection come one after the other, so
-   * that none is added to them meanwhile.
+   * The live grants of which the new decision leaves less, locked by id: whoever launches an app every day has many, and nearly
+   * all of them stay as they are. Decisions about one connection come one after the other, so that none is added meanwhile.
    */
-  async function holdOlder(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
+  async function holdWider(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
     const key = keyOf(decision)
     await lockByName(trx, `connection ${Object.values(key).join(' ')}`)
     const open = await trx
@@ -120,15 +120,20 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     if (!open) return []
     const rows = await trx
       .selectFrom('grants')
-      .select(['id', 'context'])
+      .select(['id', 'context', 'scope', 'expires_at'])
       .where('connection_id', '=', open.id)
       .where('ended_at', 'is', null)
       .where('expires_at', '>', now())
       .orderBy('id')
       .forUpdate()
       .execute()
-    const ofApi = (context: string | null) => context !== null && parseContext(context).api === decision.context.api
-    return rows.filter(({ context }) => ofApi(context)).map(({ id }) => id)
+    const isWider = ({ context, scope, expires_at }: (typeof rows)[number]): boolean => {
+      const { api, sensitivities = [] } = context === null ? { api: null } : parseContext(context)
+      if (api !== decision.context.api) return false
+      const left = leftOf({ scope, sensitivities, endsAt: expires_at }, { ...decision, scope: decision.grantedScope })
+      return left === undefined || left.cut || left.endsAt < expires_at
+    }
+    return rows.filter(isWider).map(({ id }) => id)
   }
 
   /** The open connection of member, patient and app; a new one where there is none. Nobody ends it meanwhile. */
@@ -252,7 +257,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     async recordShared(decision) {
       return database.transaction(async (trx) => {
         await confirmChoice(trx, decision)
-        const older = await holdOlder(trx, decision)
+        const older = await holdWider(trx, decision)
         const connectionId = await openConnection(trx, decision)
         await completeGrant(trx, decision, connectionId)
         // Completed before: the connection does not end with the last of the older ones.
