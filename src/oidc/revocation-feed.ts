@@ -19,7 +19,8 @@ import type { Heard, Revocations } from './revocations.ts'
 
 const mostStreams = 20
 const mostAtOnce = 200
-const heartbeatMillis = 15_000
+/** Proxies cut what is silent, some after fifteen seconds. */
+const heartbeatMillis = 10_000
 /** A reader that takes nothing for so long is gone, or ought to be. */
 const longestStallMillis = 30_000
 

@@ -19,7 +19,7 @@ export interface RevocationOptions {
    * `refuse`: 503, until it is back.
    */
   whenAway?: 'accept' | 'refuse'
-  /** After so many seconds without word of the feed it is away. Default 45: three of its heartbeats. */
+  /** After so many seconds without word of the feed it is away. Default 45: four of its heartbeats, and more. */
   awaySeconds?: number
   /** Hears, once each time, what is wrong with the feed. For your log. */
   onProblem?: (problem: string) => void
@@ -46,7 +46,7 @@ interface Entry {
 const firstWaitMilliseconds = 3_000
 /** Without a word for so long a new stream is kept back by something on its way: then the list is read. */
 const openingMilliseconds = 5_000
-/** Three heartbeats. */
+/** Four heartbeats, and more. */
 const silenceMilliseconds = 45_000
 const pollMilliseconds = 500
 /** While the feed does not answer at all it is asked ever less often, up to this. */
