@@ -1,6 +1,7 @@
 /** The demonstration's members, their records, and whom they act for. */
 import type { DemonstrationMember, DemonstrationPatient } from '../config/settings.ts'
 import { type Desk, demonstrationId, differs, leftOver } from './demonstration-desk.ts'
+import { startOfDay } from './durations.ts'
 
 /**
  * Makes the members as the file says, and takes those that it no longer names out of use.
@@ -101,7 +102,7 @@ async function putDelegation(
   const row = {
     basis: wanted.basis,
     related_person: wanted.relatedPerson,
-    ends_at: wanted.endsAt === null ? null : Date.parse(wanted.endsAt),
+    ends_at: wanted.endsAt === null ? null : startOfDay(wanted.endsAt, environment.plan.timeZone),
   }
   const stored = await trx.selectFrom('delegations').selectAll().where('id', '=', id).executeTakeFirst()
   if (!stored) {

@@ -53,6 +53,12 @@ export const endOfDay = (date: string, timeZone: string): number => {
   return wanted - offsetAt(guess, timeZone)
 }
 
+/** The first moment of a day (`YYYY-MM-DD`) in a time zone, in milliseconds. */
+export const startOfDay = (date: string, timeZone: string): number => {
+  const before = new Date(Date.parse(`${date}T00:00:00Z`) - day).toISOString().slice(0, 10)
+  return endOfDay(before, timeZone) + 1
+}
+
 /** The day (`YYYY-MM-DD`) that it is at `time` in a time zone. */
 export const dayOf = (time: number, timeZone: string): string =>
   new Date(time + offsetAt(time, timeZone)).toISOString().slice(0, 10)

@@ -86,16 +86,18 @@ export const createResources = ({ environment, clients }: { environment: Environ
     const api = apiNamed(apis, resource)
     if (!api) throw new errors.InvalidTarget(`resource must be ${expected(apis)}`)
     const { oidc } = ctx
+    if (api.sensitivity === 'refused') {
+      const why =
+        'sensitivity_not_enforced: this API cannot hold back sensitive records, so the plan shares nothing through it'
+      // What was shared before the plan refused stays, and opens nothing meanwhile: no `invalid_grant`, on which apps throw it away.
+      throw oidc.route === 'authorization' ? new errors.AccessDenied(why) : new errors.InvalidTarget(why)
+    }
     if (oidc.route === 'authorization') {
       // One authorization is for one API, however often and under whichever name it is told.
       if (Array.isArray(oidc.params?.resource)) throw new errors.InvalidTarget('resource must not be provided twice')
       const audience = oidc.params?.aud
       if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
         throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
-      if (api.sensitivity === 'refused')
-        throw new errors.AccessDenied(
-          'sensitivity_not_enforced: this API cannot hold back sensitive records, so the plan shares nothing through it',
-        )
       const requested = String(oidc.params?.scope ?? '')
       const available = availableScopes(requested, api, scopes, environment.plan.sensitiveCategories)
       if (available.length === 0)

@@ -285,6 +285,16 @@ describe('an API that does not hold sensitive records back (R25)', () => {
     expect(answer.get('error_description')).toMatch(/^sensitivity_not_enforced: /)
     expect(answer.get('state')).toBe('a-state-of-the-app')
   })
+
+  it('refused after somebody shared: no more tokens, and what was shared is good again when the API enforces', async () => {
+    const { refresh_token: held } = await obtainTokens(app(), { params: { scope: whole } })
+    setTo('refused')
+    const { status, body } = await refresh(app(), held)
+    expect([status, body.error]).toEqual([400, 'invalid_target'])
+    expect(body.error_description).toMatch(/^sensitivity_not_enforced: /)
+    setTo('enforced')
+    expect((await refresh(app(), held)).status).toBe(200)
+  })
 })
 
 describe('an access token never outlives the consent (R8, R23)', () => {

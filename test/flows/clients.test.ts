@@ -5,7 +5,7 @@ import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createVerifier } from '../../src/resource-server/index.ts'
-import { password, redirectUri } from '../support/authorize.ts'
+import { everythingOn, password, redirectUri } from '../support/authorize.ts'
 import { freePort, startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 
@@ -19,12 +19,12 @@ const issuer = () => new URL(`${server.url}/prairie/sandbox`)
 const fhirBase = () => `${server.url}/prairie/sandbox/fhir`
 const scope = 'openid fhirUser launch/patient offline_access patient/Coverage.rs patient/Patient.rs'
 
-/** Maria walks through an authorization request of a library. */
+/** Maria walks through an authorization request of a library, and shares all of it whatever she shared before. */
 const share = async (address: string): Promise<URL> => {
   const visitor = new Visitor()
   const signIn = await visitor.open(address)
   const consent = await visitor.submit(signIn, '/sign-in', { username: 'maria', password })
-  return new URL((await visitor.submit(consent, '/consent')).url)
+  return new URL((await visitor.submit(consent, '/consent', everythingOn(consent))).url)
 }
 
 const verifier = () => createVerifier({ issuer: issuer().href, audience: fhirBase(), jwksUri: `${issuer()}/jwks` })

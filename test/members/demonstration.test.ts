@@ -126,8 +126,8 @@ describe('the published demonstration', () => {
     expect(text).not.toContain('demo-confidential-secret')
   })
 
-  it("a delegation that the file ends, ends: lucy's 18th birthday (R34)", async () => {
-    world.clock.now = Date.UTC(2035, 4, 9) - 1
+  it("a delegation that the file ends, ends: lucy's 18th birthday, as it begins where the plan is (R34)", async () => {
+    world.clock.now = Date.UTC(2035, 4, 9, 5) - 1
     expect((await choices('david')).map((one) => one.fhirId)).toContain('lucy')
     world.clock.now += 1
     expect((await choices('david')).map((one) => one.fhirId)).toEqual(['david', 'elena'])

@@ -1,6 +1,6 @@
 /** For how long members may share, as days of a calendar and moments of a plan's clocks (R8, R23). */
 import { describe, expect, it } from 'vitest'
-import { dayOf, durationChoices, endOfDay, endOfDuration } from '../../src/members/durations.ts'
+import { dayOf, durationChoices, endOfDay, endOfDuration, startOfDay } from '../../src/members/durations.ts'
 
 const at = (text: string) => Date.parse(text)
 const iso = (time: number) => new Date(time).toISOString()
@@ -32,6 +32,17 @@ describe('the end of a duration', () => {
       const from = at('2026-01-01T12:00:00Z') + day * 86_400_000
       expect((endOfDuration('P3M', from) - from) / 86_400_000).toBeGreaterThanOrEqual(89)
     }
+  })
+})
+
+describe('the first moment of a day', () => {
+  it.each([
+    ['2027-01-01', 'UTC', '2027-01-01T00:00:00.000Z'],
+    ['2035-05-09', 'America/Chicago', '2035-05-09T05:00:00.000Z'],
+    ['2027-03-15', 'America/Chicago', '2027-03-15T05:00:00.000Z'],
+    ['2028-03-01', 'Pacific/Kiritimati', '2028-02-29T10:00:00.000Z'],
+  ])('%s in %s', (day, zone, start) => {
+    expect(iso(startOfDay(day, zone))).toBe(start)
   })
 })
 
