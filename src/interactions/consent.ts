@@ -191,7 +191,8 @@ const longestCategory = 600
 
 const answerOf = (form: URLSearchParams, offer: Offer): Answer => ({
   boxes: offeredBoxes(offer, {
-    resources: manyValues(form, 'resource'),
+    // Not `resource`, as in 0.2: a server of that release would take a type for all of it, whatever stands below.
+    resources: manyValues(form, 'type'),
     categories: manyValues(form, 'category', { max: longestCategory }),
     sensitive: manyValues(form, 'sensitive'),
   }),

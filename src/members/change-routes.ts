@@ -110,7 +110,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     if (state !== stateOf(connection)) return showNarrow(visit, connection, true)
     const sensitivities = manyValues(form, 'sensitive').filter((code) => connection.sensitivities.includes(code))
     const ticked: Ticked = {
-      resources: manyValues(form, 'resource'),
+      resources: manyValues(form, 'type'),
       categories: manyValues(form, 'category'),
       // A category's own scope goes with it; how long is another page's matter.
       plain: ['offline_access', ...releasedKinds(plan, sensitivities).flatMap(({ scope }) => scope ?? [])],

@@ -160,7 +160,7 @@ describe.skipIf(!chromium)('the member’s own pages', () => {
     await obtainTokens(demoApp(server.url), { member, consent: { duration: 'P3M' } })
     await enter(page, list(), member)
     await press('article a[href$="/narrow"]')
-    await press('[name=resource][value=Coverage]')
+    await press('[name=type][value=Coverage]')
     await press('form[action$="/narrow"] button')
     expect(await page.locator('[role=status]').textContent()).toContain('You now share less')
     expect(await page.locator('.bundles').textContent()).not.toContain('Health coverage')

@@ -106,7 +106,7 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
         await choosePatient(page, 'Lucy Okafor')
         await openAll(page)
       },
-      sign: '[name=resource][value=Goal]',
+      sign: '[name=type][value=Goal]',
     },
     {
       name: 'consent with a fault',

@@ -173,7 +173,7 @@ describe.each(kinds)('%s', (_what, { scope = whole, untick = () => false, sensit
     const { visitor, page } = await walkToConsent(app(), challenge, { params: { scope } })
     const all = everythingOn(page)
     const left = (name: string) => [all[name] ?? []].flat().filter((value) => !untick(value))
-    const fields = { ...all, resource: left('resource'), category: left('category'), sensitive }
+    const fields = { ...all, type: left('type'), category: left('category'), sensitive }
     const done = new URL((await visitor.submit(page, '/consent', fields)).url)
     tokens = (await exchange(app(), done.searchParams.get('code') ?? '', verifier)).body
   })

@@ -62,7 +62,7 @@ describe('by category (R22)', () => {
     const tokens = await obtainTokens(app(), {
       params: { scope: 'offline_access patient/*.rs' },
       consent: {
-        resource: ['Condition', 'Observation'],
+        type: ['Condition', 'Observation'],
         category: ['Condition/problem-list-item', 'Observation/laboratory', 'Observation/vital-signs'],
       },
     })
@@ -94,7 +94,7 @@ describe('by category (R22)', () => {
     expect(page.html).not.toContain('Observation/vital-signs')
     const done = await visitor.submit(page, '/consent', {
       category: ['Observation/laboratory', 'Observation/vital-signs', 'Condition/problem-list-item'],
-      resource: ['Observation', 'Condition'],
+      type: ['Observation', 'Condition'],
     })
     expect(sorted((await redeem(done)).body.scope)).toEqual(['launch/patient', lab])
   })
@@ -174,7 +174,7 @@ describe('for how long (R8, R23)', () => {
   ])('a day "%s" is asked for again, and nothing is granted or lost meanwhile', async (until, words) => {
     const before = grants()
     const { visitor, page } = await consent()
-    const fields = { ...everythingOn(page), resource: ['Coverage'], category: [], sensitive: 'hiv' }
+    const fields = { ...everythingOn(page), type: ['Coverage'], category: [], sensitive: 'hiv' }
     const again = await visitor.submit(page, '/consent', { ...fields, duration: 'date', until })
     expect(again.status).toBe(400)
     expect(again.html).toContain(words)
@@ -206,12 +206,12 @@ describe('the last decision (R29)', () => {
       visitor,
       member: 'david',
       patient: 'Lucy',
-      consent: { resource: ['Coverage', 'Condition'], category: 'Condition/problem-list-item', duration: 'P3M' },
+      consent: { type: ['Coverage', 'Condition'], category: 'Condition/problem-list-item', duration: 'P3M' },
     })
     const { page } = await consent({ visitor, patient: 'Lucy' })
     expect(checkedOn(page, 'category')).toEqual(['Condition/problem-list-item'])
-    expect(page.html).toMatch(/name="resource" value="Coverage" checked/)
-    expect(page.html).toMatch(/name="resource" value="Procedure">/)
+    expect(page.html).toMatch(/name="type" value="Coverage" checked/)
+    expect(page.html).toMatch(/name="type" value="Procedure">/)
     expect(checkedOn(page, 'duration')).toEqual(['P3M'])
     expect(page.html).toContain('We filled in the same choices.')
     expect(page.html).toContain('your new choices replace the old ones')
@@ -293,7 +293,7 @@ describe('a switch of language (R31)', () => {
   it('keeps everything that was ticked and chosen, and decides nothing', async () => {
     const before = grants()
     const { visitor, page } = await consent()
-    const chosen = { resource: ['Coverage', 'Condition'], category: 'Condition/health-concern', sensitive: ['hiv'] }
+    const chosen = { type: ['Coverage', 'Condition'], category: 'Condition/health-concern', sensitive: ['hiv'] }
     const spanish = await change(visitor, page, { ...chosen, duration: 'date', until: '12/31/2027', language: 'es' })
     expect(spanish.status).toBe(200)
     expect(spanish.html).toContain('<html lang="es">')
@@ -301,8 +301,8 @@ describe('a switch of language (R31)', () => {
     expect(checkedOn(spanish, 'sensitive')).toEqual(['hiv'])
     expect(checkedOn(spanish, 'duration')).toEqual(['date'])
     expect(checkedOn(spanish, 'until')).toEqual(['2027-12-31'])
-    expect(spanish.html).toMatch(/name="resource" value="Coverage" checked/)
-    expect(spanish.html).toMatch(/name="resource" value="Procedure">/)
+    expect(spanish.html).toMatch(/name="type" value="Coverage" checked/)
+    expect(spanish.html).toMatch(/name="type" value="Procedure">/)
     expect(grants()).toBe(before)
     const done = await visitor.submit(spanish, '/consent')
     expect(new URL(done.url).searchParams.has('code')).toBe(true)
@@ -311,7 +311,7 @@ describe('a switch of language (R31)', () => {
 
   it('keeps an empty page empty, and a language that there is not changes nothing', async () => {
     const { visitor, page } = await consent()
-    const none = await change(visitor, page, { resource: [], category: [], language: '../../etc' })
+    const none = await change(visitor, page, { type: [], category: [], language: '../../etc' })
     expect(none.html).toContain('<html lang="en">')
     expect(none.html).not.toContain('role="alert"')
     expect(none.html).not.toMatch(/name="(?:resource|category)" value="[^"]*" checked/)

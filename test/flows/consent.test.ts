@@ -45,7 +45,7 @@ describe('the granted scopes are exactly what was left ticked', () => {
   it('a resource type that is unticked is gone, in the answer, the JWT and at refresh (R22)', async () => {
     const tokens = await obtainTokens(app(), {
       params: { scope: 'openid offline_access patient/Coverage.rs patient/Patient.read patient/Observation.rs' },
-      consent: { resource: ['Coverage', 'Patient'] },
+      consent: { type: ['Coverage', 'Patient'] },
     })
     const granted = ['launch/patient', 'offline_access', 'openid', 'patient/Coverage.rs', 'patient/Patient.read']
     expect(sorted(tokens.scope)).toEqual(granted)
@@ -56,7 +56,7 @@ describe('the granted scopes are exactly what was left ticked', () => {
   it('a wildcard that was narrowed names what is left, type by type (R26)', async () => {
     const tokens = await obtainTokens(app(), {
       params: { scope: 'patient/*.rs' },
-      consent: { resource: ['Coverage', 'ExplanationOfBenefit'] },
+      consent: { type: ['Coverage', 'ExplanationOfBenefit'] },
     })
     expect(sorted(tokens.scope)).toEqual(['launch/patient', 'patient/Coverage.rs', 'patient/ExplanationOfBenefit.rs'])
   })
@@ -74,13 +74,13 @@ describe('the granted scopes are exactly what was left ticked', () => {
   })
 
   it.each([
-    ['a resource type that the app did not ask for', { resource: ['Coverage', 'Observation', 'Patient'] }],
-    ['a type that does not exist', { resource: ['Coverage', 'Everything', '*', '__proto__', '<script>'] }],
-    ['a whole scope in place of a type', { resource: ['Coverage', 'patient/*.cruds', 'Coverage.cruds'] }],
-    ['a category of it', { resource: ['Coverage', 'Observation'], category: ['Observation/laboratory'] }],
-    ['a sensitive category by hand', { resource: 'Coverage', sensitive: ['genetics', 'sensitive/hiv', '*'] }],
-    ['a duration by hand', { resource: 'Coverage', duration: 'P1Y', until: '2027-01-01', offline: 'yes' }],
-    ['fields that there are not', { resource: 'Coverage', scope: 'patient/*.cruds', client_id: 'x', patient: 'david' }],
+    ['a resource type that the app did not ask for', { type: ['Coverage', 'Observation', 'Patient'] }],
+    ['a type that does not exist', { type: ['Coverage', 'Everything', '*', '__proto__', '<script>'] }],
+    ['a whole scope in place of a type', { type: ['Coverage', 'patient/*.cruds', 'Coverage.cruds'] }],
+    ['a category of it', { type: ['Coverage', 'Observation'], category: ['Observation/laboratory'] }],
+    ['a sensitive category by hand', { type: 'Coverage', sensitive: ['genetics', 'sensitive/hiv', '*'] }],
+    ['a duration by hand', { type: 'Coverage', duration: 'P1Y', until: '2027-01-01', offline: 'yes' }],
+    ['fields that there are not', { type: 'Coverage', scope: 'patient/*.cruds', client_id: 'x', patient: 'david' }],
   ])('%s is ignored when it is added to the form', async (_what, consent) => {
     const tokens = await obtainTokens(app(), { params: { scope: 'patient/Coverage.rs' }, consent })
     expect(sorted(tokens.scope)).toEqual(['launch/patient', 'patient/Coverage.rs'])
@@ -91,11 +91,11 @@ describe('the granted scopes are exactly what was left ticked', () => {
   it('nothing ticked asks again, and grants nothing meanwhile', async () => {
     const before = count('grants')
     const { visitor, page } = await walkToConsent(app(), challenge)
-    const again = await visitor.submit(page, '/consent', { resource: [] })
+    const again = await visitor.submit(page, '/consent', { type: [] })
     expect(again.status).toBe(400)
     expect(again.html).toContain('id="fault"')
     expect(count('grants')).toBe(before)
-    const done = await visitor.submit(again, '/consent', { resource: 'Coverage' })
+    const done = await visitor.submit(again, '/consent', { type: 'Coverage' })
     expect((await redeem(done)).body.scope).toContain('patient/Coverage.rs')
   })
 
@@ -106,8 +106,8 @@ describe('the granted scopes are exactly what was left ticked', () => {
       { shown: ['a', 'b'] },
       { category: 'x'.repeat(5000) },
       { sensitive: Array.from({ length: 300 }, (_, i) => `s${i}`) },
-      { resource: Array.from({ length: 300 }, (_, i) => `R${i}`) },
-      { resource: 'x'.repeat(5000) },
+      { type: Array.from({ length: 300 }, (_, i) => `R${i}`) },
+      { type: 'x'.repeat(5000) },
     ]
     for (const fields of wrong) {
       const { visitor, page } = await walkToConsent(app(), challenge)
@@ -142,7 +142,7 @@ describe('refusing is as easy (R27)', () => {
   it('a member without coverage is told so at once, and one button goes back (developers’ rule 13)', async () => {
     const { visitor, page } = await walkToConsent(app(), challenge, { member: 'noor' })
     expect(page.status).toBe(200)
-    expect(page.html).not.toContain('name="resource"')
+    expect(page.html).not.toContain('name="type"')
     const { searchParams } = new URL((await visitor.submit(page, '/deny')).url)
     expect(searchParams.get('error')).toBe('access_denied')
     expect(searchParams.get('error_description')).toContain('no_coverage')
@@ -191,8 +191,8 @@ describe('a decision is made once', () => {
     const visitor = new Visitor()
     const one = await walkToConsent(app(), challenge, { visitor, member: 'david', patient: 'Lucy' })
     const two = await walkToConsent(app(), challenge, { visitor, patient: 'Elena' })
-    const second = await redeem(await visitor.submit(two.page, '/consent', { resource: 'Coverage' }))
-    const first = await redeem(await visitor.submit(one.page, '/consent', { resource: 'Patient' }))
+    const second = await redeem(await visitor.submit(two.page, '/consent', { type: 'Coverage' }))
+    const first = await redeem(await visitor.submit(one.page, '/consent', { type: 'Patient' }))
     expect(first.body).toMatchObject({ patient: 'lucy', scope: expect.stringContaining('patient/Patient.rs') })
     expect(second.body).toMatchObject({ patient: 'elena', scope: expect.stringContaining('patient/Coverage.rs') })
   })
@@ -214,7 +214,7 @@ describe('what is kept of it', () => {
     await walk(app(), challenge, {
       visitor,
       params: { scope: 'patient/Coverage.rs patient/Patient.rs' },
-      consent: { resource: 'Coverage' },
+      consent: { type: 'Coverage' },
     })
     const [consent] = rows('select * from consents order by decided_at desc limit 1')
     expect(consent).toMatchObject({

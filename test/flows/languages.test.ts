@@ -51,7 +51,7 @@ describe('ui_locales (OpenID Connect Core §3.1.2.1)', () => {
     const visitor = new Visitor('en')
     const [, consent] = (await steps(visitor, { ui_locales: 'es' })).at(-1) ?? []
     if (!consent) throw new Error('no consent page')
-    const nothing = await visitor.submit(consent, '/consent', { resource: null, category: null })
+    const nothing = await visitor.submit(consent, '/consent', { type: null, category: null })
     expect(languageOf(nothing)).toBe('es')
     const done = await visitor.submit(nothing, '/consent', everythingOn(nothing))
     expect(new URL(done.url).searchParams.get('code')).toBeTruthy()

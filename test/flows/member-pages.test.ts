@@ -163,7 +163,7 @@ describe('sharing less (R22)', () => {
     const page = await visitor.open(`${link}/narrow`)
     const { fields } = formOf(page, '/narrow')
     const left = (name: string) => fields.getAll(name).filter((value) => !without(value))
-    return visitor.submit(page, '/narrow', { resource: left('resource'), category: left('category') })
+    return visitor.submit(page, '/narrow', { type: left('type'), category: left('category') })
   }
 
   it('takes types and categories away from the tokens, and the app does nothing', async () => {
@@ -197,7 +197,7 @@ describe('sharing less (R22)', () => {
     const page = await visitor.open(`${link}/narrow`)
     const { fields } = formOf(page, '/narrow')
     await visitor.submit(page, '/narrow', {
-      resource: [...fields.getAll('resource'), 'Coverage', '*', 'Binary', 'patient/*.cruds'].filter(
+      type: [...fields.getAll('type'), 'Coverage', '*', 'Binary', 'patient/*.cruds'].filter(
         (type) => type !== 'Goal',
       ),
       category: [...fields.getAll('category'), 'Condition/health-concern', 'Coverage/x', '__proto__/x'],
@@ -213,7 +213,7 @@ describe('sharing less (R22)', () => {
   it('keeps what the page said with the change: the hash of its text, its language, its version (R35)', async () => {
     const { visitor, link } = await shareAs('dora')
     const page = await visitor.open(`${link}/narrow?lang=es`)
-    await visitor.submit(page, '/narrow', { resource: ['Patient'], category: null })
+    await visitor.submit(page, '/narrow', { type: ['Patient'], category: null })
     const database = new DatabaseSync(join(server.folder, 'latchkey.db'), { readOnly: true })
     const row = database.prepare('select * from connection_changes order by changed_at desc limit 1').get()
     database.close()
@@ -258,7 +258,7 @@ describe('sharing less (R22)', () => {
   it('with nothing left it ends', async () => {
     const { tokens, visitor, link } = await shareAs('eve')
     const page = await visitor.open(`${link}/narrow`)
-    const done = await visitor.submit(page, '/narrow', { resource: null, category: null })
+    const done = await visitor.submit(page, '/narrow', { type: null, category: null })
     expect(textOf(done)).toContain('has ended')
     expect((await refresh(app(), tokens.refresh_token)).body.error_subcode).toBe('revoked_by_member')
   })
@@ -267,10 +267,10 @@ describe('sharing less (R22)', () => {
     const { visitor, link } = await shareAs('fay')
     const old = await visitor.open(`${link}/narrow`)
     await uncheck(visitor, link, (value) => value === 'Goal')
-    const stale = await visitor.submit(old, '/narrow', { resource: ['Patient'], category: null })
+    const stale = await visitor.submit(old, '/narrow', { type: ['Patient'], category: null })
     expect(stale.status).toBe(409)
     expect(textOf(stale)).toContain('This is how it stands now.')
-    expect(formOf(stale, '/narrow').fields.getAll('resource')).toContain('Coverage')
+    expect(formOf(stale, '/narrow').fields.getAll('type')).toContain('Coverage')
     expect(textOf(await visitor.open(link))).toContain('Coverage')
   })
 

@@ -144,7 +144,7 @@ it('a narrower consent cuts another device’s tokens; that device goes on with 
   const tablet = await connect()
   const before = await refresh(phone.app, phone.refreshToken)
   expect(sorted(before.body.scope), 'an equal consent changes nothing').toEqual(sorted(scope))
-  await connect(demoApp(server.url), { consent: { resource: ['Coverage'] } })
+  await connect(demoApp(server.url), { consent: { type: ['Coverage'] } })
   for (const { app, refreshToken } of [tablet, { ...phone, refreshToken: before.body.refresh_token }]) {
     const { status, body } = await refresh(app, refreshToken)
     expect(status).toBe(200)

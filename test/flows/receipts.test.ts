@@ -126,8 +126,8 @@ describe('the page', () => {
   it('says what was decided, and what came after', async () => {
     const { visitor, link } = await share('maria', { consent: { duration: 'P3M' } })
     const narrow = await visitor.open(`${link}/narrow`)
-    const resources = formOf(narrow, '/narrow').fields.getAll('resource')
-    await visitor.submit(narrow, '/narrow', { resource: resources.filter((type) => type !== 'Coverage') })
+    const resources = formOf(narrow, '/narrow').fields.getAll('type')
+    await visitor.submit(narrow, '/narrow', { type: resources.filter((type) => type !== 'Coverage') })
     await visitor.submit(await visitor.open(link), '/end')
     const { page, consent } = await receiptOf(visitor, link)
     expect(textOf(page), 'what was decided').toContain('Health coverage Coverage')
@@ -182,7 +182,7 @@ describe('the FHIR Consent', () => {
     const narrow = await visitor.open(`${link}/narrow`)
     const { fields } = formOf(narrow, '/narrow')
     await visitor.submit(narrow, '/narrow', {
-      resource: fields.getAll('resource').filter((type) => type !== 'Coverage'),
+      type: fields.getAll('type').filter((type) => type !== 'Coverage'),
       category: fields.getAll('category').filter((value) => value !== 'Observation/laboratory'),
     })
     const { consent } = await receiptOf(visitor, link)

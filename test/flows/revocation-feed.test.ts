@@ -129,7 +129,7 @@ describe('a connection that its member narrows', () => {
   it('ends the tokens that say too much, and none that the app gets from then on (R11, R22)', async () => {
     const { access_token, refresh_token, visitor, grantId } = await tokens()
     const felt = await feltAfter(
-      () => press(visitor, '/narrow', { resource: ['Patient', 'Coverage'], category: null }),
+      () => press(visitor, '/narrow', { type: ['Patient', 'Coverage'], category: null }),
       () => judged(following, access_token),
     )
     expect(felt).toBeLessThan(SECOND)

@@ -91,7 +91,7 @@ export const walkToConsent = async (
 export const everythingOn = ({ html }: Page): Record<string, string[] | string> => {
   const valuesOf = (name: string) =>
     [...html.matchAll(new RegExp(`name="${name}" value="([^"]*)"`, 'g'))].map(([, value = '']) => value)
-  const fields: Record<string, string[] | string> = { resource: valuesOf('resource'), category: valuesOf('category') }
+  const fields: Record<string, string[] | string> = { type: valuesOf('type'), category: valuesOf('category') }
   if (valuesOf('duration').includes('P1Y')) fields.duration = 'P1Y'
   return fields
 }

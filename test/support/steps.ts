@@ -20,7 +20,7 @@ export const denyButton = (page: Page) => page.locator('button[form=deny]')
 
 /** The box of a resource type, or of one of its categories (`Observation/laboratory`), on the consent page, in an open group. */
 export const boxOf = async (page: Page, value: string) => {
-  const box = page.locator(`[name=${value.includes('/') ? 'category' : 'resource'}][value="${value}"]`)
+  const box = page.locator(`[name=${value.includes('/') ? 'category' : 'type'}][value="${value}"]`)
   const group = page.locator('details:not([open])').filter({ has: box })
   if ((await group.count()) > 0) await group.locator('summary').click()
   return box
@@ -29,7 +29,7 @@ export const boxOf = async (page: Page, value: string) => {
 /** The consent page as it is at first, also for a member whose last decision it has filled in. */
 export const tickEverything = async (page: Page): Promise<void> => {
   await shareButton(page).waitFor()
-  await page.evaluate(`document.querySelectorAll('[name=resource], [name=category], [name=duration][value=P1Y]')
+  await page.evaluate(`document.querySelectorAll('[name=type], [name=category], [name=duration][value=P1Y]')
     .forEach((each) => { each.checked = true })`)
 }
 

@@ -140,7 +140,7 @@ describe('the consent page', () => {
 
   it('lets every resource type be ticked by itself, as it was left (R22)', () => {
     const box = (type: string) =>
-      new RegExp(`<input type="checkbox" name="resource" value="${type}"( checked)?>`).exec(page)
+      new RegExp(`<input type="checkbox" name="type" value="${type}"( checked)?>`).exec(page)
     expect(box('ExplanationOfBenefit')?.[1]).toBe(' checked')
     expect(box('MedicationRequest')?.[1]).toBe(' checked')
     expect(box('Medication')).toBeTruthy()
@@ -153,7 +153,7 @@ describe('the consent page', () => {
     expect(page).toContain('Long-term problems that doctors keep an eye on')
     expect(page).toContain('<strong>x|y</strong>')
     expect(page).toContain('records that fit none of these groups are shared too')
-    expect(page).not.toMatch(/type="checkbox" name="resource" value="Condition"/)
+    expect(page).not.toMatch(/type="checkbox" name="type" value="Condition"/)
   })
 
   it('lets sensitive records be released one by one, and says which stay private (R25)', () => {
