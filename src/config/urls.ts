@@ -57,6 +57,11 @@ export function pageUrlFault(text: string): string | null {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(text)) ? null : 'must be an https address'
 }
 
+/** An address that a page may link to, as it was given; null where it is none: `javascript:` would run here, not lead anywhere. */
+export function linkable(address: string | null): string | null {
+  return /^https?:$/.test(URL.parse(address ?? '')?.protocol ?? '') ? address : null
+}
+
 /**
  * What is wrong with a redirect URI for an app of this kind at this sort of environment, or null (R12; RFC 8252 section 7;
  * RFC 9700 section 2.1): https, loopback http by address, reverse-domain private-use schemes for public apps, and

@@ -5,6 +5,7 @@
  * is told by the rows themselves, never by the audit trail. Does not own: words, or changing anything (changes.ts).
  */
 import type { Kysely } from 'kysely'
+import { linkable } from '../config/urls.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
 import { type Consent, consentOf } from './consents.ts'
@@ -99,7 +100,12 @@ export function createOverview({ database, now }: { database: Database; now: () 
       const extent = unionOf(live)
       return {
         id: row.id,
-        app: { id: app.id, name: app.name, website: app.website, privacyPolicyUrl: app.privacy_policy_url },
+        app: {
+          id: app.id,
+          name: app.name,
+          website: linkable(app.website),
+          privacyPolicyUrl: linkable(app.privacy_policy_url),
+        },
         developer: app.developer,
         patient: { id: patient.id, name: patient.name, coverageLabel: patient.coverage_label },
         approvedBy: { memberId: member.id, name: member.name },

@@ -5,6 +5,7 @@
  * Does not own: registration and review (portal), or who may introspect (introspection.ts).
  */
 import type { Environment } from '../config/settings.ts'
+import { linkable } from '../config/urls.ts'
 import { secretMatches } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
@@ -70,10 +71,6 @@ export const allowedOrigin = (origin: string, redirectUris: readonly string[]): 
     return registered.origin === origin
   })
 }
-
-/** An address that a page may link to, or null: no scheme but the web's. */
-const linkable = (address: string | null): string | null =>
-  /^https?:$/.test(URL.parse(address ?? '')?.protocol ?? '') ? address : null
 
 const findCredential = prepared((db, value: Named<{ issuer: string; clientId: string }>) =>
   db

@@ -113,7 +113,8 @@ export function createViews({ dir, i18n, assets }: { dir: string; i18n: I18n; as
       const { language } = translator(ctx)
       const plan = ctx.state.plan ?? null
       const path = languagePath ?? (ctx.method === 'GET' || ctx.method === 'HEAD' ? ctx.path : null)
-      const query = languagePath ? '' : ctx.querystring
+      // A form that shows its own page again keeps what its address says.
+      const query = path === ctx.path ? ctx.querystring : ''
       const languages = offered(ctx).map((code) => ({
         code,
         label: i18n.label(code),

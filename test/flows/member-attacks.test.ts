@@ -251,6 +251,20 @@ describe('where signing in leads', () => {
   }
 })
 
+describe('a switch of language after a wrong password', () => {
+  it('still leads where signing in was to lead (R31)', async () => {
+    const visitor = new Visitor()
+    const { link } = await shared('maria')
+    const page = await visitor.open(`${link}/extend`)
+    const failed = await visitor.submit(page, '/sign-in', { username: 'maria', password: 'wrong' })
+    const href = /href="([^"]*lang=es)"/.exec(failed.html)?.[1]?.replaceAll('&amp;', '&') ?? ''
+    const spanish = await visitor.open(new URL(href, server.url).href)
+    expect(spanish.html).toContain('<html lang="es">')
+    const done = await visitor.submit(spanish, '/sign-in', { username: 'maria', password })
+    expect(done.url).toBe(`${link}/extend`)
+  })
+})
+
 describe('the session', () => {
   const isSignIn = (page: Page): boolean => page.html.includes('name="password"')
 
@@ -381,6 +395,21 @@ describe('the answers', () => {
       expect(each.html).not.toContain('<script>alert')
       // biome-ignore lint/suspicious/noTemplateCurlyInString: it is meant to look like a template
       expect(each.html).toContain('&lt;/script&gt;&lt;%= 7*7 %&gt;${7*7}{{7*7}}{who}')
+    }
+  })
+
+  it('lead nowhere but to addresses of the web, whatever an app’s row says', async () => {
+    const { visitor, link } = await shared('maria')
+    await visitor.submit(await visitor.open(link), '/end')
+    const database = new DatabaseSync(join(server.folder, 'latchkey.db'))
+    const set = database.prepare('update apps set website = ?, privacy_policy_url = ?')
+    try {
+      set.run('JavaScript:alert(1)', 'data:text/html,<p>')
+      expect((await visitor.open(link)).html).not.toMatch(/href="(?:javascript|data):/i)
+      set.run('https://app.example.org/', 'https://app.example.org/privacy')
+      expect((await visitor.open(link)).html).toContain('href="https://app.example.org/privacy"')
+    } finally {
+      database.close()
     }
   })
 
