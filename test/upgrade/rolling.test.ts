@@ -5,17 +5,19 @@
  * Which commit the previous release is stands in the file `previous-release`; each release replaces it (releases.ts).
  */
 import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { limit, rounds, startWork } from '../failure/stage.ts'
-import { confidentialApp, demoApp, obtainTokens, pkce, walk, walkToConsent } from '../support/authorize.ts'
+import { confidentialApp, demoApp, obtainTokens, pkce, walkToConsent } from '../support/authorize.ts'
 import { type DeployedNode, type Deployment, startDeployment } from '../support/deployment.ts'
 import { initdb, redisServer } from '../support/machine.ts'
 import { type OwnPostgres, startPostgres } from '../support/postgres.ts'
 import { type RedisProcess, startRedis } from '../support/redis.ts'
 import { startTurns } from '../support/turns.ts'
+import type { Page, Visitor } from '../support/visitor.ts'
 import { basic, resourceServer } from '../support/wire.ts'
 import { type Checkout, checkoutPrevious } from './releases.ts'
 
@@ -51,6 +53,17 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
     return stdout
   }
 
+  /** By this release's command, while the previous one runs. */
+  const attest = async (client: string): Promise<void> => {
+    const answers = {
+      ...{ sold: 'never', shared: 'never', used: 'service', consent: 'yes', device: 'no', kept: 'device' },
+      ...{ deleted: 'yes', policy: 'no', stop: 'Delete the app.' },
+    }
+    const file = join(deployment.folder, 'answers.json')
+    writeFileSync(file, JSON.stringify(answers))
+    await latchkey(present, 'apps', 'attest', client, '--issuer', 'prairie/sandbox', '--person', 'A', '--answers', file)
+  }
+
   const releases = new Map<DeployedNode, string>()
   /** Replaces one node's release as docs/operating.md says. */
   const replace = async (node: DeployedNode, checkout: string): Promise<void> => {
@@ -69,6 +82,22 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
     while (!balancer.targets[index]?.ready) await pause(20)
   }
 
+  /**
+   * Presses Share. The form of one release means nothing to the other, which shows its own page: the member presses again. A
+   * page comes with its style sheet, so that this goes to the other node.
+   */
+  const share = async ({ visitor, page }: { visitor: Visitor; page: Page }): Promise<string> => {
+    let shown = page
+    for (let pressed = 0; pressed < 3; pressed += 1) {
+      shown = await visitor.submit(shown, '/consent')
+      const code = new URL(shown.url).searchParams.get('code')
+      if (code) return code
+      expect(shown.html).toContain('name="csrf"')
+      await (await visitor.send(`${deployment.url}/assets/style.css`)).arrayBuffer()
+    }
+    throw new Error(`nothing was shared: ${shown.status} ${shown.url}`)
+  }
+
   /** Each step of a member and an app at the release that did not take the step before, beginning with either. */
   const journeys = async (): Promise<void> => {
     const app = confidentialApp(deployment.url)
@@ -76,8 +105,9 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
     for (const nodes of [deployment.nodes, deployment.nodes.toReversed()]) {
       const { visitor, post } = startTurns(deployment.url, nodes)
       const { verifier, challenge } = pkce()
-      const { callback } = await walk(app, challenge, { member: 'david', patient: 'Lucy Okafor', visitor })
-      const code = callback.searchParams.get('code') ?? ''
+      const code = await share(
+        await walkToConsent(app, challenge, { member: 'david', patient: 'Lucy Okafor', visitor }),
+      )
       const fields = {
         ...{ grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: app.redirectUri },
       }
@@ -110,6 +140,8 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
   }, async () => {
     const app = demoApp(deployment.url)
     const old = await obtainTokens(app)
+    // As the change log says: what apps answered is in the store before anybody could be warned of them.
+    for (const client of [app.clientId, confidentialApp(deployment.url).clientId]) await attest(client)
     // A member who reads the consent page while the house is rebuilt.
     const { verifier, challenge } = pkce()
     const reading = await walkToConsent(app, challenge, { member: 'david', patient: 'Elena Okafor' })
@@ -129,8 +161,7 @@ describe.skipIf(!initdb || !redisServer)('the previous release and this one', ()
       await load.more(30)
     }
 
-    const done = await reading.visitor.submit(reading.page, '/consent')
-    const code = new URL(done.url).searchParams.get('code') ?? ''
+    const code = await share(reading)
     const { post } = startTurns(deployment.url, deployment.nodes)
     const fields = { client_id: app.clientId, redirect_uri: app.redirectUri, code_verifier: verifier }
     const redeemed = await post(app.token, { ...fields, grant_type: 'authorization_code', code })
