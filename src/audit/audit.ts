@@ -21,6 +21,7 @@ export type AuditType =
   | 'member.signed-out'
   | 'patient.chosen'
   | 'access.no-coverage'
+  | 'access.left'
   | 'app.attested'
   | 'app.declined'
   | 'warning.shown'

@@ -3,6 +3,7 @@
  *
  * Owns: from choices to what the view is handed. Does not own: words beyond the plan's own (views/locales), or the decision.
  */
+import { sensitiveKind } from '../members/connection-words.ts'
 import type { TypeChoice } from '../smart/choices.ts'
 import type { ResourceScope } from '../smart/scope.ts'
 import { bundlesOf } from '../smart/scope-words.ts'
@@ -46,16 +47,11 @@ export const bundlesPart = ({ choices }: Offer, boxes: Boxes): ConsentPage['bund
   }))
 
 /** Sensitive categories in the plan's words, or else the catalogue's. */
-export const sensitivePart = (
-  { sensitive }: Offer,
-  boxes: Boxes,
-  { language, t }: Translator,
-): ConsentPage['sensitive'] =>
-  sensitive.map(({ code, name, explanation }) => ({
-    code,
-    name: name[language] ?? t(`sensitive.${code}.title`),
-    text: explanation[language] ?? t(`sensitive.${code}.text`),
-    checked: boxes.sensitive.includes(code),
+export const sensitivePart = ({ sensitive }: Offer, boxes: Boxes, words: Translator): ConsentPage['sensitive'] =>
+  sensitive.map((category) => ({
+    code: category.code,
+    ...sensitiveKind(category, words),
+    checked: boxes.sensitive.includes(category.code),
   }))
 
 /** The durations beside sharing once. */

@@ -9,6 +9,7 @@ import { managementPath } from '../config/addresses.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
+import { dayOf } from '../members/durations.ts'
 import { scopeText } from '../smart/scope.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
@@ -209,8 +210,13 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   // Nothing is decided on a page that this member did not see for this patient, or that offered something else.
   if (shown?.offer !== nameOfOffer(offer)) return showConsent(visit, member, deps)
   const answer = answerOf(form, offer)
-  const { timeZone } = deps.environment.plan
-  const end = endOf(shown.terms, answer, { language: shown.language, timeZone, atMost: atMost(choice) })
+  const { plan } = deps.environment
+  const { timeZone } = plan
+  const authority = { offline: offer.offline, atMost: atMost(choice) }
+  // Sharing once begins now: whoever read for an hour gets what the page said all the same, if on the day that it said.
+  const { once } = termsOf(plan, { ...authority, now: deps.now(), onceMinutes: deps.consent.onceMinutes })
+  const terms = { ...shown.terms, once }
+  const end = endOf(terms, answer, { language: shown.language, timeZone, atMost: authority.atMost })
   const nothing = offer.choices.types.size > 0 && answer.boxes.resources.length === 0
   const faults: ConsentFault[] = [
     ...(nothing ? ['nothing-selected' as const] : []),
@@ -218,6 +224,8 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   ]
   if (typeof end === 'string' || faults.length > 0) return showConsent(visit, member, deps, { answer, faults })
   const offline = shown.terms.longer !== null && answer.duration !== 'once'
+  if (!offline && dayOf(once, timeZone) !== dayOf(shown.terms.once, timeZone))
+    return showConsent(visit, member, deps, { answer, faults: [] })
   await decideOnce(visit, deps, () =>
     deps.authorizations.share(ctx, authorization, {
       ...decisionOf(visit, member, choice, shown, deps),
@@ -252,6 +260,21 @@ export const switchLanguage = async (visit: Visit, member: MemberRow, deps: Inte
   await showConsent(visit, member, deps, shown ? { answer: { ...answer, until: day }, faults: [] } : null)
 }
 
+/** The member went back to the app from a page on which there was nothing to decide yet. */
+const recordLeft = ({ ctx, authorization }: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> =>
+  deps.database.transaction((trx) =>
+    deps.audit.record(trx, {
+      type: 'access.left',
+      plan: deps.environment.plan.id,
+      issuer: deps.environment.id,
+      actor: `member:${member.id}`,
+      memberId: member.id,
+      appId: authorization.client.app.id,
+      requestId: ctx.state.requestId,
+      details: { step: authorization.step },
+    }),
+  )
+
 /** Back to the app without anything shared (R27). A refusal on the consent page is recorded with what it showed. */
 export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<void> => {
   const { ctx, authorization, member } = visit
@@ -262,12 +285,10 @@ export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<v
   const description = covered
     ? 'The member decided not to share.'
     : 'no_coverage: the member has no record at this plan that can be shared.'
-  const refuse = () => deps.authorizations.refuse(ctx, authorization.uid, description)
-  if (member && choice && shown)
-    await decideOnce(visit, deps, async () => {
-      await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
-      await refuse()
-    })
-  else await refuse()
+  await decideOnce(visit, deps, async () => {
+    if (member && choice && shown) await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
+    else if (member) await recordLeft(visit, member, deps)
+    await deps.authorizations.refuse(ctx, authorization.uid, description)
+  })
   leave(visit, authorization.returnTo, deps)
 }

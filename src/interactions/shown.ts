@@ -65,8 +65,9 @@ export const readShown = async (
 const spoilt = new Set<string>()
 
 /**
- * One page, one decision: of a form that is sent twice at once only the first counts, and both go on to the app. A
- * decision that our fault spoilt was none (R43).
+ * One authorization, one decision: of a form that is sent twice at once, or of two in two windows, only the first counts, and
+ * both go on to the app. Where no consent page was shown yet there is only turning back. A decision that our fault spoilt was
+ * none (R43).
  */
 export const decideOnce = async (
   visit: Visit,
@@ -75,7 +76,7 @@ export const decideOnce = async (
 ): Promise<void> => {
   const { uid } = visit.authorization
   // A second press goes where the first one goes, and so waits for it.
-  if ((await deps.shortLived.use(shownKind, uid)) !== 'first' && !spoilt.delete(uid)) return waitUntilDone(uid, deps)
+  if ((await deps.shortLived.use(shownKind, uid)) === 'again' && !spoilt.delete(uid)) return waitUntilDone(uid, deps)
   try {
     await decide()
   } catch (error) {

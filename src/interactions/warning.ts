@@ -9,6 +9,7 @@ import type { AuditType } from '../audit/audit.ts'
 import type { Attestation } from '../portal/attestation.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { oneValue } from '../web/forms.ts'
+import { decideOnce } from './shown.ts'
 import { actionName, type InteractionDeps, leave, readAction, turnTo, type Visit } from './visit.ts'
 
 const passedKind = 'WarningPassed'
@@ -102,8 +103,10 @@ export const passWarning = async (visit: Visit, member: MemberRow, deps: Interac
 export const leaveAtWarning = async (visit: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> => {
   const { ctx, authorization } = visit
   await readAction(visit, 'interaction', deps)
-  await record('warning.left', visit, member, await attestationOf(visit, deps), deps)
   const description = 'The member turned back on reading that the app has not answered the questions of the plan.'
-  await deps.authorizations.refuse(ctx, authorization.uid, description)
+  await decideOnce(visit, deps, async () => {
+    await record('warning.left', visit, member, await attestationOf(visit, deps), deps)
+    await deps.authorizations.refuse(ctx, authorization.uid, description)
+  })
   leave(visit, authorization.returnTo, deps)
 }
