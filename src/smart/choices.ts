@@ -214,16 +214,22 @@ const mostLeft = (scope: ResourceScope, { categories }: TypeChoice): ResourceSco
   return left.map(({ value }) => categoryScope(scope, value))
 }
 
-/** The longest words that what is offered can lead to, whatever is unticked: for the size of a token. */
-export const longestWords = ({ types }: Choices): Scope[] => {
+/**
+ * The longest words that what is offered can lead to, whatever is unticked: for the size of a token. No more types than make
+ * `enough` characters.
+ */
+export const longestWords = ({ types }: Choices, enough = Number.POSITIVE_INFINITY): Scope[] => {
   const length = (scopes: readonly Scope[]) => scopes.reduce((sum, { text }) => sum + text.length + 1, 0)
-  const parts = [...types.values()].flatMap((choice) =>
-    choice.scopes.flatMap((scope) => {
+  const words: Scope[] = []
+  for (const choice of types.values()) {
+    if (length(words) > enough) break
+    const parts = choice.scopes.flatMap((scope) => {
       const left = mostLeft(scope, choice)
       return length(briefly(left)) > length(briefly([scope])) ? left : [scope]
-    }),
-  )
-  return briefly(parts)
+    })
+    words.push(...briefly(parts))
+  }
+  return words
 }
 
 /** The same scopes in fewer words: `.rs` for `.read`, and the categories of a type in one scope. */

@@ -10,6 +10,8 @@ import { parseScopes, type Scope, scopeText } from './scope.ts'
 import { covers } from './scope-set.ts'
 
 export const longestToken = 3072
+/** Anybody can ask for scopes, and what is restricted is compared with each other: hostile input stays cheap. */
+const mostRestricted = 100
 
 /** What of an issuer, its API and an app stands in each of their tokens. */
 export interface TokenFrame {
@@ -63,10 +65,10 @@ export const tokenLength = (scope: string, frame: TokenFrame): number => {
   return encoded({ alg: algorithm, typ, kid: random }) + encoded(payload) + signatures[algorithm] + 2
 }
 
-/** The length of the longest token that can come of these scopes, whatever is unticked. */
-export const longestTokenOf = (scopes: readonly Scope[], frame: TokenFrame): number => {
+/** The length of the longest token that can come of these scopes, whatever is unticked; no longer is it worked out than is `enough`. */
+export const longestTokenOf = (scopes: readonly Scope[], frame: TokenFrame, enough?: number): number => {
   const plain = scopes.filter(({ kind }) => kind === 'plain')
-  return tokenLength(scopeText([...plain, ...longestWords(choicesOf(scopes, frame.api.resources))]), frame)
+  return tokenLength(scopeText([...plain, ...longestWords(choicesOf(scopes, frame.api.resources), enough)]), frame)
 }
 
 /** Without the scopes that the others cover anyway. */
@@ -84,7 +86,9 @@ const needed = (scopes: readonly Scope[]): Scope[] =>
  * those that the others cover; undefined where even that is too much.
  */
 export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | undefined => {
-  const fits = (some: readonly Scope[]) => longestTokenOf(some, frame) <= longestToken
+  if (scopes.filter((scope) => scope.kind === 'resource' && scope.query.length > 0).length > mostRestricted)
+    return undefined
+  const fits = (some: readonly Scope[]) => longestTokenOf(some, frame, longestToken) <= longestToken
   if (fits(scopes)) return [...scopes]
   const few = needed(scopes)
   return fits(few) ? few : undefined
@@ -93,11 +97,18 @@ export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | 
 /**
  * A scope in words for which a token has room: as it is where that fits; else without what the rest of it covers; else with the
  * categories of a type in one, `?category=a,b`, and `.rs` for `.read`. It means the same in each case. Of what was asked as `sparing` said, every
- * choice fits.
+ * choice fits. What else there is may not: a refresh that names hundreds of scopes, or restrictions of several decisions, each
+ * with each. Then the last ones are left out.
  */
 export const fitting = (scope: string, frame: TokenFrame): string => {
-  const fits = (text: string) => tokenLength(text, frame) <= longestToken
-  if (fits(scope)) return scope
+  const fits = (some: readonly Scope[]) => tokenLength(scopeText(some), frame) <= longestToken
+  if (tokenLength(scope, frame) <= longestToken) return scope
   const few = needed(parseScopes(scope).scopes)
-  return fits(scopeText(few)) ? scopeText(few) : scopeText(briefly(few))
+  const left = fits(few) ? few : briefly(few)
+  while (!fits(left)) {
+    const last = left.findLastIndex(({ kind }) => kind === 'resource')
+    if (last < 0) break
+    left.splice(last, 1)
+  }
+  return scopeText(left)
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { narrowedScope } from '../../src/members/narrowing.ts'
+import { answeredScope } from '../../src/oidc/token-response.ts'
 import { allTicked, briefly, choicesOf, chosen } from '../../src/smart/choices.ts'
 import { parseScopes, type Scope, scopeText } from '../../src/smart/scope.ts'
 import { covers } from '../../src/smart/scope-set.ts'
@@ -97,6 +99,33 @@ describe('a token of at most 3,072 bytes', () => {
   it('keeps one scope for each category where there is room (R22)', () => {
     const granted = without(all(`${plain} patient/Observation.rs patient/Condition.rs`), ['Observation/survey'])
     expect(fitting(granted, frame)).toBe(granted)
+  })
+
+  const labs = (count: number) =>
+    Array.from({ length: count }, (_, at) => `patient/Observation.r?code=http://loinc.org|${10_000 + at}-1`).join(' ')
+
+  it.each([
+    ['a refresh that names hundreds of scopes', answeredScope('openid patient/Observation.rs', `openid ${labs(200)}`)],
+    [
+      'what two decisions restricted differently',
+      narrowedScope(`openid ${labs(12)}`, without(all('patient/Observation.rs'), ['Observation/survey'])),
+    ],
+  ])('holds for %s, and says no more than it', (_what, text) => {
+    expect(tokenLength(text, frame)).toBeGreaterThan(2 * longestToken)
+    const fit = all(fitting(text, frame))
+    expect(tokenLength(scopeText(fit), frame)).toBeLessThanOrEqual(longestToken)
+    expect(fit.every((scope) => covers(all(text), scope))).toBe(true)
+    expect(scopeText(fit)).toContain('openid')
+    expect(scopeText(fit)).toContain('patient/Observation.r?')
+  })
+
+  it('is refused to whoever asks for hundreds of restrictions, before they are compared', () => {
+    const many = (count: number) =>
+      all(Array.from({ length: count }, (_, at) => `patient/*.r?category=${at}`).join(' '))
+    const from = performance.now()
+    expect(sparing(many(500), frame)).toBeUndefined()
+    expect(sparing(many(20), frame)).toBeUndefined()
+    expect(performance.now() - from).toBeLessThan(500)
   })
 
   it('holds for whatever is asked and ticked, and never changes what it means', () => {
