@@ -153,6 +153,8 @@ describe.skipIf(!chromium)('the warning in a real browser', () => {
       const section = page.locator('section[aria-labelledby=answers]')
       await section.getByText(answer).waitFor()
       await section.getByText(unchecked).waitFor()
+      expect(await section.getByRole('listitem').count(), 'sold, and given to others, before all').toBe(2)
+      await section.locator('summary').click()
       const link = section.getByRole('link', { name: policy })
       expect(await link.getAttribute('href')).toBe('https://binder.example.com/privacy')
       expect(await link.getAttribute('rel')).toBe('noopener noreferrer')

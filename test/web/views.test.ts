@@ -130,6 +130,24 @@ describe('the consent page', () => {
       expect(page).toContain(words)
   })
 
+  it('folds away no answer on sale or sharing, and none that goes against the member (R18, R21)', () => {
+    const said = (...given: string[]) => {
+      const answers = given.map((each) => {
+        const [question = '', answer = ''] = each.split('.')
+        return { question, answer, text: null, url: null }
+      })
+      const attestation = { state: 'attested' as const, answeredAt: 0, answers }
+      const text = views.render('interaction/consent', { ...consentPage, ...common, attestation })
+      const section = text.slice(text.indexOf('id="answers"'), text.indexOf('id="know"'))
+      return section.split('<details').map((part) => part.match(/<li>/g)?.length ?? 0)
+    }
+    const kind = ['used.service', 'consent.yes', 'device.no', 'deleted.yes', 'policy.yes']
+    expect(said('sold.never', 'shared.never', ...kind)).toEqual([2, 5])
+    const unkind = ['used.yes', 'consent.no', 'device.yes', 'deleted.no', 'policy.no']
+    expect(said('sold.yes', 'shared.yes', ...unkind)).toEqual([7])
+    expect(said('sold.yes', 'shared.yes', 'kept.abroad', ...unkind)).toEqual([7, 1])
+  })
+
   it('names the person for whom a delegate acts (R21, R32)', () => {
     const patient = { name: 'Lucy Okafor', relation: 'parent' as const }
     const other = views.render('interaction/consent', { ...consentPage, ...common, patient })
@@ -160,7 +178,7 @@ describe('the consent page', () => {
     const box = '<input type="checkbox" name="sensitive" value="hiv">'
     expect(page).toContain(box)
     expect(page).toContain('These stay private unless you check them.')
-    expect(page).toContain('unless you check them above: HIV')
+    expect(page).toContain('treats as specially sensitive, unless you check them above')
     const bundles = page.slice(page.indexOf('<ul class="bundles">'), page.indexOf('id="sensitive"'))
     expect(bundles).not.toContain('name="sensitive"')
   })
