@@ -66,7 +66,7 @@ export const receiptPage = (
     warning: record.warning,
     textHash: consent.textHash,
     textVersion: consent.textVersion,
-    language: consent.language,
+    textLanguage: consent.language,
     changes: historyLines(connection, member.id).filter(({ at }) => at !== null && at > consent.decidedAt),
   }
 }

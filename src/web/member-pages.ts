@@ -182,7 +182,8 @@ export interface ReceiptPage extends MemberFrame {
   warning: null | 'declined' | 'unanswered'
   textHash: string
   textVersion: string | null
-  language: string
+  /** In which the member decided; the page itself may be in another. */
+  textLanguage: string
   /** What came after. */
   changes: HistoryLine[]
 }
