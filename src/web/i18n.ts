@@ -122,15 +122,17 @@ function createTranslator(language: string, ownZone: string, catalogues: Map<str
   const words = catalogues.get(language)
   const reserve = catalogues.get(LAST_RESORT)
   const plural = new Intl.PluralRules(language)
-  const lists = new Intl.ListFormat(language, { type: 'conjunction' })
-  const numbers = new Intl.NumberFormat(language)
+  // Members live in the United States: 3:28 p.m. and 1,234 in Spanish too, not 15:28 and 1.234.
+  const locale = new Intl.Locale(language).region ? language : `${language}-US`
+  const lists = new Intl.ListFormat(locale, { type: 'conjunction' })
+  const numbers = new Intl.NumberFormat(locale)
   // Making one costs a hundred times what using it does.
   const dates = new Map<string, Intl.DateTimeFormat>()
   const dateFormat = (time: boolean, timeZone: string): Intl.DateTimeFormat => {
     const name = `${time} ${timeZone}`
     const known = dates.get(name)
     if (known) return known
-    const format = new Intl.DateTimeFormat(language, {
+    const format = new Intl.DateTimeFormat(locale, {
       dateStyle: 'long',
       ...(time ? { timeStyle: 'short' } : {}),
       timeZone,
