@@ -5,7 +5,7 @@
  */
 import type { Api, Environment, Plan, SensitiveCategory } from '../config/settings.ts'
 import { type Choices, choicesOf, type TypeChoice } from '../smart/choices.ts'
-import { parseScopes } from '../smart/scope.ts'
+import { parseScopes, type ResourceScope } from '../smart/scope.ts'
 import { bundlesOf } from '../smart/scope-words.ts'
 import type { Translator } from '../web/i18n.ts'
 import type { SharedRecords } from '../web/member-pages.ts'
@@ -37,8 +37,13 @@ export const categoryLabel = (
 export const detailsOf = ({ type, whole, categories, scopes }: TypeChoice, words: Translator): string[] => {
   if (whole) return []
   if (categories) return categories.map((each) => categoryLabel(type, each, words))
-  return [...new Set(scopes.map(({ query }) => query.map(([name, value]) => `${name}: ${value}`).join(', ')))]
+  return restrictionsOf(scopes)
 }
+
+/** What scopes are restricted to, each restriction once. */
+export const restrictionsOf = (scopes: readonly ResourceScope[]): string[] => [
+  ...new Set(scopes.map(({ query }) => query.map(([name, value]) => `${name}: ${value}`).join(', '))),
+]
 
 /** A sensitive category in the plan's own words, or else the catalogue's. */
 export const sensitiveKind = ({ code, name, explanation }: SensitiveCategory, { t, language }: Translator) => ({

@@ -4,10 +4,11 @@
  * Owns: what a receipt says. Does not own: the decision as it was written down (consents.ts), or the words.
  */
 import type { Api, Environment } from '../config/settings.ts'
+import type { TypeChoice } from '../smart/choices.ts'
 import { categoriesOf } from '../smart/scope-words.ts'
 import type { ReceiptPage } from '../web/member-pages.ts'
 import { frameOf, historyLines, hrefOf, type Looking } from './connection-pages.ts'
-import { apisOf, sharedChoices, sharedRecords } from './connection-words.ts'
+import { apisOf, restrictionsOf, sharedChoices, sharedRecords } from './connection-words.ts'
 import type { Consent } from './consents.ts'
 import type { ConnectionDetail } from './overview.ts'
 
@@ -77,23 +78,32 @@ const coded = (system: string, code: string, display?: string) => ({
 })
 const resourceClass = (code: string) => ({ system: 'http://hl7.org/fhir/resource-types', code })
 
-/** The types that are shared whole as classes; of the others each category as an exception (R4: `provision.provision`). */
+/**
+ * The types that are shared as classes, and of those that are not shared whole an exception (R4: `provision.provision`): all but
+ * what is named in it is denied. Without a class a rule would be about every kind of record.
+ */
 const recordsOf = (environment: Environment, scope: string, api: Api | undefined) => {
   const { types } = sharedChoices(environment, { scope, apis: api ? [api.id] : [] })
   const all = [...types.values()]
-  const parts = all.filter(({ whole, categories }) => !whole && categories !== null)
   return {
-    classes: all.filter((choice) => !parts.includes(choice)).map(({ type }) => resourceClass(type)),
-    exceptions: parts.map(({ type, categories }) => ({
-      type: 'permit',
-      class: [resourceClass(type)],
-      code: (categories ?? []).map(({ key, value }) => {
-        const known = categoriesOf(type).find((each) => each.key === key)
-        return known ? coded(known.system, known.code) : { text: value }
+    classes: all.map(({ type }) => resourceClass(type)),
+    exceptions: all
+      .filter(({ whole }) => !whole)
+      .map((choice) => {
+        const about = { class: [resourceClass(choice.type)] }
+        return { type: 'deny', ...about, provision: [{ type: 'permit', ...about, code: codesOf(choice) }] }
       }),
-    })),
   }
 }
+
+/** To what a type is narrowed: its categories by their codes, any other restriction in the words of the scope. */
+const codesOf = ({ type, categories, scopes }: TypeChoice) =>
+  categories
+    ? categories.map(({ key, value }) => {
+        const known = categoriesOf(type).find((each) => each.key === key)
+        return known ? coded(known.system, known.code) : { text: value }
+      })
+    : restrictionsOf(scopes).map((text) => ({ text }))
 
 /** Sensitive categories by their security labels: those that were released, and, where the API can hold them back, the others. */
 const sensitiveProvisions = (environment: Environment, codes: readonly string[], api: Api | undefined) =>
@@ -156,7 +166,7 @@ export const receiptConsent = (
     },
     policyRule: coded(`${hl7}/v3-ActCode`, 'OPTINR', 'opt-in with restrictions'),
     provision: {
-      type: 'permit',
+      type: classes.length > 0 ? 'permit' : 'deny',
       period: { start: instant(consent.decidedAt), end: instant(endsAt) },
       actor: [
         { role: coded(`${hl7}/v3-ParticipationType`, 'CST', 'custodian'), reference: { display: record.plan } },

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { type App, demoApp, obtainTokens } from '../support/authorize.ts'
 import { connectionLinks, textOf, visitPages } from '../support/member-pages.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { formOf, type Page, type Visitor } from '../support/visitor.ts'
+import { formOf, type Page, Visitor } from '../support/visitor.ts'
 
 let server: TestServer
 beforeAll(async () => {
@@ -81,7 +81,15 @@ const consentShape = z
     policyRule: concept,
     provision: z.strictObject({
       ...provisionParts,
-      provision: z.array(z.strictObject(provisionParts)).min(1).optional(),
+      provision: z
+        .array(
+          z.strictObject({
+            ...provisionParts,
+            provision: z.array(z.strictObject(provisionParts)).min(1).optional(),
+          }),
+        )
+        .min(1)
+        .optional(),
     }),
   })
   // `ppc-1`, `ppc-2` and `ppc-4` ask for a policy, and for a patient where the scope is privacy; both are required above.
@@ -188,13 +196,37 @@ describe('the FHIR Consent', () => {
     const { consent } = await receiptOf(visitor, link)
     const classes = consent.provision.class?.map(({ code }) => code)
     expect(classes).not.toContain('Coverage')
-    expect(classes).not.toContain('Observation')
     const part = consent.provision.provision?.find((each) => each.class?.[0]?.code === 'Observation')
-    expect(part?.type).toBe('permit')
-    const codes = part?.code?.map(({ coding }) => coding?.[0]?.code)
+    expect(part?.type, 'all of the type but').toBe('deny')
+    expect(part?.provision?.map(({ type, class: about }) => [type, about?.[0]?.code])).toEqual([
+      ['permit', 'Observation'],
+    ])
+    const codes = part?.provision?.[0]?.code?.map(({ coding }) => coding?.[0]?.code)
     expect(codes).toContain('vital-signs')
     expect(codes).not.toContain('laboratory')
     expect(Date.parse(consent.meta.lastUpdated)).toBeGreaterThan(Date.parse(consent.dateTime))
+  })
+
+  it('permits no more than what is shared where no type is shared whole, or no record at all', async () => {
+    const visitor = new Visitor()
+    const receiptOfNext = async (params: Record<string, string>, consent: Record<string, string | string[]>) => {
+      await obtainTokens(app(), { visitor, member: 'maria', params, consent })
+      return receiptOf(visitor, connectionLinks(await visitor.open(`${app().issuer}/connections`))[0] ?? '')
+    }
+    const lab = await receiptOfNext(
+      { scope: 'patient/*.rs' },
+      { type: 'Observation', category: 'Observation/laboratory' },
+    )
+    expect(lab.consent.provision).toMatchObject({ type: 'permit', class: [{ code: 'Observation' }] })
+    const limited = await receiptOfNext({ scope: 'patient/Coverage.rs?status=active' }, {})
+    expect(limited.consent.provision.class?.map(({ code }) => code)).toEqual(['Coverage'])
+    expect(limited.consent.provision.provision?.[0]).toMatchObject({
+      type: 'deny',
+      provision: [{ type: 'permit', code: [{ text: 'status: active' }] }],
+    })
+    const nothing = await receiptOfNext({ scope: 'openid fhirUser' }, {})
+    expect(nothing.consent.provision).toMatchObject({ type: 'deny' })
+    expect(nothing.consent.provision).not.toHaveProperty('class')
   })
 
   it('is inactive once it has ended', async () => {
