@@ -74,9 +74,11 @@ export const sessionSeconds = (
   return Math.max(1, Math.min(limits.idleMinutes * seconds.minute, left))
 }
 
-/** A token's life in seconds: no token outlives the consent that it rests on. */
-const untilEnd = ({ oidc }: EngineContext, longest: number): number =>
-  Math.max(1, Math.min(longest, (oidc.entities.Grant?.exp ?? 0) - epochSeconds()))
+/** A token's life in seconds: no token outlives the consent that it rests on, as that was when it was last asked for. */
+const untilEnd = ({ req }: EngineContext, longest: number): number => {
+  const end = stateOf(req).grant?.row.expires_at ?? 0
+  return Math.max(1, Math.min(longest, Math.floor(end / 1000) - epochSeconds()))
+}
 
 const settingsOf = (
   environment: Environment,

@@ -1,8 +1,10 @@
 /** What apps are handed after their grant was narrowed or extended: no refresh brings back what was taken away (R8, R29). */
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createAudit } from '../../src/audit/audit.ts'
 import { createLog } from '../../src/log.ts'
 import { type Connections, createConnections } from '../../src/members/connections.ts'
+import { createNarrowing } from '../../src/members/narrowing.ts'
 import { createMail } from '../../src/ops/mail.ts'
 import { newId } from '../../src/secrets.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
@@ -137,6 +139,26 @@ it('narrowed while it is refreshed: whatever is handed out says what is left, or
     if (body.access_token) expect(claimsOf(body.access_token)).toMatchObject({ grant_revision: 1 })
     expect(body.scope ?? '').not.toContain('Observation')
   }
+})
+
+it('given an earlier end while it is refreshed: no token outlives it', async () => {
+  const held = await connect()
+  const endsAt = now() + 60_000
+  const audit = createAudit({ node: 'elsewhere', now, log: createLog({ level: 'silent' }) })
+  const narrowGrant = createNarrowing({ audit, endings: connections, now })
+  const overtaken = await database.transaction(async (trx) => {
+    const allowed = { scope, sensitivities: [], endsAt }
+    const why = { reason: 'replaced' as const, actor: 'system', requestId: null }
+    await narrowGrant(trx, { issuer, grantId: held.grantId, allowed, ...why })
+    const answer = refresh(held.app, held.refreshToken)
+    // It has seen the grant by then, and waits for what is done here.
+    await setTimeout(1_000)
+    return { answer }
+  })
+  const { status, body } = await overtaken.answer
+  expect(status).toBe(200)
+  expect(claimsOf(body.access_token)).toMatchObject({ grant_revision: 1 })
+  expect(claimsOf(body.access_token).exp * 1000).toBeLessThanOrEqual(endsAt)
 })
 
 it('a narrower consent cuts another device’s tokens; that device goes on with what is left (R29)', async () => {
