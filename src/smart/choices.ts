@@ -36,7 +36,7 @@ export interface TypeChoice {
 export interface Choices {
   /** In the order asked. */
   types: Map<string, TypeChoice>
-  /** Every kind of record was asked for, future kinds too (R26). */
+  /** Every kind of record was asked for, future kinds too (R26), and no mask has an exception that the wildcard would not know. */
   wildcard: boolean
 }
 
@@ -160,7 +160,7 @@ export const choicesOf = (
   const types = [...byType].flatMap(([type, named]) => typeChoice(type, named, masked) ?? [])
   return {
     types: new Map(types.map((choice) => [choice.type, choice])),
-    wildcard: asked.some(({ resource }) => resource === '*'),
+    wildcard: masked.length === 0 && asked.some(({ resource }) => resource === '*'),
   }
 }
 
@@ -200,7 +200,8 @@ export const chosen = (
     if (!isResource(scope)) return isChoice(scope.text) && !ticked.plain.includes(scope.text) ? [] : [scope]
     const parts = expand(scope, resources)
     const kept = parts.map((part) => partsLeft(part, choices.types.get(part.resource), ticked))
-    return kept.every((some, at) => some.length === 1 && some[0] === parts[at]) ? [scope] : kept.flat()
+    const isWhole = scope.resource !== '*' || choices.wildcard
+    return isWhole && kept.every((some, at) => some.length === 1 && some[0] === parts[at]) ? [scope] : kept.flat()
   })
   return distinct(left)
 }

@@ -153,6 +153,13 @@ describe('what stays of the ticks', () => {
 })
 
 describe('a mask (R34)', () => {
+  it('of a type that the API does not list takes a wildcard apart: it would open that type at a server that has it', () => {
+    const choices = choicesOf(all('patient/*.rs'), resources, ['patient/AuditEvent.rs'])
+    expect(choices.wildcard).toBe(false)
+    const granted = without('patient/*.rs', [], ['patient/AuditEvent.rs'])
+    expect(granted).toEqual(resources.map((type) => `patient/${type}.rs`))
+  })
+
   it.each([
     [['patient/Observation.rs']],
     [['patient/*.r']],
