@@ -3,7 +3,7 @@
  * Pure.
  */
 import type { Plan, Sharing } from '../config/settings.ts'
-import { type DurationChoice, dayOf, durationChoices, endOfDay, endOfDuration } from '../members/durations.ts'
+import { type DurationChoice, dayOf, durationChoices, endOfDay, endOfDuration, readDay } from '../members/durations.ts'
 
 /** The terms of one page. Times are in milliseconds: the ends that the member sees are the ends that count. */
 export interface Terms {
@@ -83,30 +83,6 @@ export const firstTerm = (
   const known = preselected === 'date' ? longer.days !== null : offers(preselected)
   const cut = longer.choices.find((choice) => choice.cut)
   return { duration: known ? preselected : (cut?.key ?? longer.choices.at(-1)?.key ?? 'once'), until: '' }
-}
-
-/** A year of four digits, or one that `Date` would not take for another. */
-const written = /^(\d{4})-(\d{1,2})-(\d{1,2})$|^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})$/
-
-const iso = (year: number, month: number, date: number): string | undefined => {
-  const time = Date.UTC(year, month - 1, date)
-  const text = new Date(time).toISOString().slice(0, 10)
-  const said = `${year}-${String(month).padStart(2, '0')}-${String(date).padStart(2, '0')}`
-  return text === said ? said : undefined
-}
-
-/**
- * A day as people write it where their browser has no calendar: `2027-12-31`, in English also `12/31/2027`. In other languages
- * the day or the month may come first, so that there only what can be read in one way is read. Undefined for anything else.
- */
-export const readDay = (text: string, language: string): string | undefined => {
-  const [matched, year, month, date, one, other, lastYear] = written.exec(text.trim()) ?? []
-  if (matched === undefined) return undefined
-  if (year !== undefined) return iso(Number(year), Number(month), Number(date))
-  const monthFirst = iso(Number(lastYear), Number(one), Number(other))
-  const dayFirst = iso(Number(lastYear), Number(other), Number(one))
-  if (language.startsWith('en')) return monthFirst ?? dayFirst
-  return monthFirst && dayFirst && monthFirst !== dayFirst ? undefined : (dayFirst ?? monthFirst)
 }
 
 /** When what a form says ends, or what is wrong with it. Whatever was not offered is a fault. */

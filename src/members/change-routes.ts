@@ -66,7 +66,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
       { status: 409, languagePath: hrefOf(environment, connection.id) },
     )
 
-  /** Shows a form that carries what its page says, in hash and language; its token is bound to that too. */
+  /** Shows a form that carries what its page says: hash, language, version. Its token is bound to that too. */
   const renderForm = <V extends 'members/narrow' | 'members/extend'>(
     { ctx }: MemberVisit,
     view: V,
@@ -75,12 +75,13 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
   ): void => {
     views.renderPage(ctx, view, page(''), options)
     const textHash = sha256(visibleText(String(ctx.body)))
-    views.renderPage(ctx, view, page(`${textHash}.${views.translator(ctx).language}`), options)
+    const { language } = views.translator(ctx)
+    views.renderPage(ctx, view, page([textHash, language, views.textVersion(language)].join(' ')), options)
   }
 
   const shownBy = (said: string): ShownPage => {
-    const [textHash = '', language = ''] = said.split('.')
-    return { textHash, language, textVersion: views.textVersion(language) }
+    const [textHash = '', language = '', textVersion = ''] = said.split(' ')
+    return { textHash, language, textVersion }
   }
 
   const submitEnd = async (visit: MemberVisit, connection: ConnectionDetail): Promise<void> => {
@@ -162,16 +163,18 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     const endsAt = connection.endsAt ?? 0
     const atMost = await authorityEnd(visit, connection)
     const offered = extensionOf(plan, { endsAt, shown, atMost })
-    const end = chosenEnd(offered, { duration, until }, { timeZone: plan.timeZone, atMost })
+    const page = shownBy(said)
+    const reading = { language: page.language, timeZone: plan.timeZone, atMost }
+    const end = chosenEnd(offered, { duration, until }, reading)
     if ('fault' in end) {
       // Pressed twice: what it asks for is there already.
       const before = extensionOf(plan, { endsAt: shown, shown, atMost })
-      const already = chosenEnd(before, { duration, until }, { timeZone: plan.timeZone, atMost })
+      const already = chosenEnd(before, { duration, until }, reading)
       if ('endsAt' in already && already.endsAt <= endsAt)
         return seeOther(visit.ctx, doneHref(environment, connection.id))
       return showExtend(visit, connection, { shown, duration: duration ?? '', until, fault: end.fault })
     }
-    await connections.extend({ ...changeOf(visit, connection, shownBy(said)), endsAt: end.endsAt })
+    await connections.extend({ ...changeOf(visit, connection, page), endsAt: end.endsAt })
     seeOther(visit.ctx, doneHref(environment, connection.id))
   }
 

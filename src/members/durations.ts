@@ -1,5 +1,5 @@
 /**
- * For how long members may share: the plan's choices as dates (R8, R23). Pure.
+ * For how long members may share: the plan's choices as dates, and days as people write them (R8, R23). Pure.
  */
 import type { Sharing } from '../config/settings.ts'
 
@@ -62,6 +62,30 @@ export const startOfDay = (date: string, timeZone: string): number => {
 /** The day (`YYYY-MM-DD`) that it is at `time` in a time zone. */
 export const dayOf = (time: number, timeZone: string): string =>
   new Date(time + offsetAt(time, timeZone)).toISOString().slice(0, 10)
+
+/** A year of four digits, or one that `Date` would not take for another. */
+const written = /^(\d{4})-(\d{1,2})-(\d{1,2})$|^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})$/
+
+const iso = (year: number, month: number, date: number): string | undefined => {
+  const time = Date.UTC(year, month - 1, date)
+  const text = new Date(time).toISOString().slice(0, 10)
+  const said = `${year}-${String(month).padStart(2, '0')}-${String(date).padStart(2, '0')}`
+  return text === said ? said : undefined
+}
+
+/**
+ * A day as people write it where their browser has no calendar: `2027-12-31`, in English also `12/31/2027`. In other languages
+ * the day or the month may come first, so that there only what can be read in one way is read. Undefined for anything else.
+ */
+export const readDay = (text: string, language: string): string | undefined => {
+  const [matched, year, month, date, one, other, lastYear] = written.exec(text.trim()) ?? []
+  if (matched === undefined) return undefined
+  if (year !== undefined) return iso(Number(year), Number(month), Number(date))
+  const monthFirst = iso(Number(lastYear), Number(one), Number(other))
+  const dayFirst = iso(Number(lastYear), Number(other), Number(one))
+  if (language.startsWith('en')) return monthFirst ?? dayFirst
+  return monthFirst && dayFirst && monthFirst !== dayFirst ? undefined : (dayFirst ?? monthFirst)
+}
 
 /** The plan's durations as ends, in its order, none later than `atMost` (the authority's end); `date` is left out. */
 export const durationChoices = (sharing: Sharing, now: number, atMost: number): DurationChoice[] =>

@@ -1,6 +1,6 @@
 /** Until when a member can let a connection go on (R8): what the page offers, and what its form says. Pure. */
 import type { Plan } from '../config/settings.ts'
-import { type DurationChoice, dayOf, durationChoices, endOfDay } from './durations.ts'
+import { type DurationChoice, dayOf, durationChoices, endOfDay, readDay } from './durations.ts'
 
 const day = 86_400_000
 
@@ -35,12 +35,12 @@ export const extensionOf = (
 export const chosenEnd = (
   { choices, days }: Extension,
   form: { duration: string | undefined; until: string },
-  { timeZone, atMost }: { timeZone: string; atMost: number },
+  { language, timeZone, atMost }: { language: string; timeZone: string; atMost: number },
 ): { endsAt: number } | { fault: 'choose-one' | 'date' } => {
   const choice = choices.find(({ key }) => key === form.duration)
   if (choice) return { endsAt: choice.endsAt }
   if (form.duration !== 'date' || !days) return { fault: 'choose-one' }
-  const endsAt = endOfDay(form.until, timeZone)
-  if (Number.isNaN(endsAt) || form.until < days.first || form.until > days.last) return { fault: 'date' }
-  return { endsAt: Math.min(endsAt, atMost) }
+  const until = readDay(form.until, language)
+  if (until === undefined || until < days.first || until > days.last) return { fault: 'date' }
+  return { endsAt: Math.min(endOfDay(until, timeZone), atMost) }
 }

@@ -132,7 +132,7 @@ export interface NarrowPage extends MemberFrame, Parties {
   wildcard: boolean
   /** What is shared now, as a hash: goes back in the field `state`. */
   state: string
-  /** What the page says, by its hash and language: goes back in the field `said`. */
+  /** What the page says, by its hash, language and version: goes back in the field `said`. */
   said: string
   /** It was changed since the form was shown. */
   changed: boolean

@@ -1,7 +1,8 @@
 /** For how long a member may share, as the page offers it and the form says it (R8, R23, R34). */
 import { describe, expect, it } from 'vitest'
 import type { Plan } from '../../src/config/settings.ts'
-import { endOf, firstTerm, readDay, type TermAnswer, type Terms, termsOf } from '../../src/interactions/terms.ts'
+import { endOf, firstTerm, type TermAnswer, type Terms, termsOf } from '../../src/interactions/terms.ts'
+import { readDay } from '../../src/members/durations.ts'
 
 const timeZone = 'America/Chicago'
 const sharing = { durations: ['P3M', 'P1Y', 'date'], preselected: 'P1Y', longestDays: 730 }

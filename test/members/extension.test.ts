@@ -46,7 +46,7 @@ describe('what is offered', () => {
 describe('what is chosen', () => {
   const offered = offer(shown + 10 * day)
   const choose = (duration: string | undefined, until = '', atMost = Number.POSITIVE_INFINITY) =>
-    chosenEnd(offered, { duration, until }, { timeZone, atMost })
+    chosenEnd(offered, { duration, until }, { language: 'en', timeZone, atMost })
 
   it('is a duration of the plan', () => {
     expect(choose('P1Y')).toEqual({ endsAt: Date.UTC(2027, 0, 15, 18) })
@@ -54,6 +54,7 @@ describe('what is chosen', () => {
 
   it('or the last moment of a day', () => {
     expect(choose('date', '2026-06-30')).toEqual({ endsAt: Date.UTC(2026, 6, 1, 5) - 1 })
+    expect(choose('date', '6/30/2026'), 'as people write it').toEqual(choose('date', '2026-06-30'))
     const atMost = Date.UTC(2026, 5, 30, 12)
     expect(choose('date', '2026-06-30', atMost)).toEqual({ endsAt: atMost })
   })
@@ -62,7 +63,7 @@ describe('what is chosen', () => {
     expect(choose(duration)).toEqual({ fault: 'choose-one' })
   })
 
-  it.each(['', '2026-01-20', '2028-01-16', '2026-02-30', '2026-6-30', 'tomorrow', '2026-06-30T00:00', '٢٠٢٦-٠٦-٣٠'])(
+  it.each(['', '2026-01-20', '2028-01-16', '2026-02-30', '2026-6-31', 'tomorrow', '2026-06-30T00:00', '٢٠٢٦-٠٦-٣٠'])(
     'not the day %j',
     (until) => {
       expect(choose('date', until)).toEqual({ fault: 'date' })
@@ -71,7 +72,9 @@ describe('what is chosen', () => {
 
   it('nor a day where the plan has none', () => {
     const none = offer(shown + 10 * day, { plan: planOf(['P3M']) })
-    expect(chosenEnd(none, { duration: 'date', until: '2026-06-30' }, { timeZone, atMost: Infinity })).toEqual({
+    expect(
+      chosenEnd(none, { duration: 'date', until: '2026-06-30' }, { language: 'en', timeZone, atMost: Infinity }),
+    ).toEqual({
       fault: 'choose-one',
     })
   })
