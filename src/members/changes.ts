@@ -95,7 +95,7 @@ export function createChanges(deps: {
     // Somebody else's consent is theirs: whose record it is may end it, and no more.
     if (connection.member_id !== change.memberId)
       throw new LatchkeyError('not_found', 404, { detail: `connection ${change.connectionId} is another member's` })
-    const grants = await liveGrants(trx, change)
+    const grants = await liveGrants(trx, change).forUpdate().execute()
     await trx.selectFrom('connections').select('id').where('id', '=', connection.id).forUpdate().execute()
     return { connection, grants }
   }
@@ -109,11 +109,9 @@ export function createChanges(deps: {
       .where('ended_at', 'is', null)
       .where('expires_at', '>', now())
       .orderBy('id')
-      .forUpdate()
-      .execute()
 
   async function extentOf(trx: Transaction<Tables>, change: Change): Promise<Extent | undefined> {
-    const grants = await liveGrants(trx, change)
+    const grants = await liveGrants(trx, change).execute()
     if (grants.length === 0) return undefined
     return unionOf(
       grants.map(({ scope, context, expires_at: endsAt }) => {

@@ -139,7 +139,9 @@ describe('a lost answer and a thief (house rule of rotation)', () => {
     expect(honoured.length).toBeGreaterThanOrEqual(1)
     expect(honoured.length).toBeLessThanOrEqual(3)
     expect(new Set(honoured.map((each) => claimsOf(each.body.access_token).grant_id)).size).toBe(1)
-    for (const other of answers.filter((each) => each.status !== 200)) expect(other.body.error).toBe('invalid_grant')
+    // A hundred who wait for one row are more than a small machine serves in time: who is told so may come again (R43).
+    for (const { status, body } of answers.filter((each) => each.status !== 200))
+      expect(body.error).toBe(status === 503 ? 'temporarily_unavailable' : 'invalid_grant')
     const statuses = []
     for (const each of honoured) statuses.push((await refresh(publicApp(), each.body.refresh_token)).status)
     expect(statuses.filter((status) => status === 200)).toHaveLength(1)
