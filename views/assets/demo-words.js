@@ -4,7 +4,9 @@
  * Owns: reading the words that the server wrote into the page. Does not own: any word itself (views/locales).
  */
 
-const language = document.documentElement.lang || 'en'
+// As the plan's own pages write it: $170.00 and 3:28 p.m., in Spanish too.
+const page = document.documentElement.lang || 'en'
+const language = page.includes('-') ? page : `${page}-US`
 const written = document.querySelector('[data-words]').content.querySelectorAll('data')
 const words = new Map([...written].map((element) => [element.value, element.textContent]))
 
