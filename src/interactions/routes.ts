@@ -5,17 +5,18 @@
  */
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
+import { pathOf } from '../config/urls.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { showConsent, submitConsent, submitDeny, switchLanguage } from './consent.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
 import { createSessionPages } from './session.ts'
-import { basePath, type InteractionDeps, readAction, receiveVisit, turnTo, type Visit } from './visit.ts'
+import { type InteractionDeps, readAction, receiveVisit, turnTo, type Visit } from './visit.ts'
 import { leadToWarning, leaveAtWarning, passWarning, showWarning } from './warning.ts'
 
 /** The routes of one issuer's pages. */
 export const interactionRoutes = (deps: InteractionDeps): Middleware => {
-  const base = basePath(deps.environment)
+  const base = pathOf(deps.environment.issuer)
   const router = new Router({ prefix: base, sensitive: true, strict: true })
   const onVisit =
     (handle: (visit: Visit) => Promise<void> | void) =>
@@ -40,17 +41,15 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   router.post('/interaction/:uid/sign-in', (ctx) => deps.signingIn.run(() => signIn(ctx)))
 
   // Also from the consent page: whoever sees there that it is about somebody else can choose again.
+  const onSignedIn = (handle: (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>) =>
+    onVisit((visit) =>
+      visit.authorization.step === 'login' || !visit.member ? showStep(visit) : handle(visit, visit.member, deps),
+    )
   router.get(
     '/interaction/:uid/patient',
-    onVisit((visit) => (visit.member ? showPatient(visit, visit.member, deps) : showStep(visit))),
+    onSignedIn((visit, member) => showPatient(visit, member, deps)),
   )
-  router.post(
-    '/interaction/:uid/patient',
-    onVisit((visit) => {
-      if (visit.authorization.step === 'login' || !visit.member) return showStep(visit)
-      return submitPatient(visit, visit.member, deps)
-    }),
-  )
+  router.post('/interaction/:uid/patient', onSignedIn(submitPatient))
 
   const onConsentStep = (handle: (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>) =>
     onVisit((visit) =>

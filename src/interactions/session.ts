@@ -6,9 +6,11 @@
  */
 import type { Context } from 'koa'
 import { managementPath } from '../config/addresses.ts'
+import { pathOf } from '../config/urls.ts'
 import { readForm } from '../web/forms.ts'
+import { seeOther } from '../web/see-other.ts'
 import { hintOf, receiveCredentials, type SignInFault, statusOf } from './credentials.ts'
-import { basePath, type InteractionDeps } from './visit.ts'
+import type { InteractionDeps } from './visit.ts'
 
 const signInAction = 'sign-in'
 const signOutAction = 'sign-out'
@@ -20,16 +22,9 @@ const below = /^\/[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?:\/(?:narrow|extend|
 export const destination = (next: string | null, list: string): string =>
   next?.startsWith(list) && below.test(next.slice(list.length)) ? next : list
 
-const seeOther = (ctx: Context, location: string): void => {
-  ctx.status = 303
-  ctx.set('Location', location)
-  ctx.set('Cache-Control', 'no-store')
-  ctx.body = ''
-}
-
 export const createSessionPages = (deps: InteractionDeps) => {
   const { environment, authorizations, directory, views, forms } = deps
-  const base = basePath(environment)
+  const base = pathOf(environment.issuer)
   const list = managementPath(environment)
 
   const memberOf = async (ctx: Context) => {

@@ -10,6 +10,7 @@ import type { Gate } from '../accounts/gate.ts'
 import type { SignIn } from '../accounts/sign-in.ts'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
+import { pathOf } from '../config/urls.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
@@ -23,6 +24,7 @@ import type { Forms } from '../web/forms.ts'
 import { readForm } from '../web/forms.ts'
 import { formActionSource } from '../web/headers.ts'
 import type { AppFace } from '../web/pages.ts'
+import { seeOther } from '../web/see-other.ts'
 import type { Views } from '../web/views.ts'
 
 /** What the pages of one issuer are built with. */
@@ -67,17 +69,7 @@ const doneKind = 'StepDone'
 /** Longer than an authorization lives. */
 const doneKept = 2 * 3_600_000
 
-/** The path of an issuer's own pages. */
-export const basePath = (environment: Environment): string => new URL(environment.issuer).pathname.replace(/\/$/, '')
-
-const pathOf = (environment: Environment, uid: string): string => `${basePath(environment)}/interaction/${uid}`
-
-const redirect = (ctx: Context, location: string): void => {
-  ctx.status = 303
-  ctx.set('Location', location)
-  ctx.set('Cache-Control', 'no-store')
-  ctx.body = ''
-}
+const flowPath = (environment: Environment, uid: string): string => `${pathOf(environment.issuer)}/interaction/${uid}`
 
 /**
  * Runs `handle` with the visit. A step that is over, met by the Back button, a second window or a second press, leads to
@@ -100,7 +92,7 @@ export const receiveVisit = async (
     if (done?.what === 'decision') throw new LatchkeyError('already_decided', 409, { cause: error })
     const current = done ? await authorizations.currentStep(done.flow) : null
     if (!current || current === uid) throw error
-    redirect(ctx, pathOf(environment, current))
+    seeOther(ctx, flowPath(environment, current))
     return
   }
   await handle(visit)
@@ -138,7 +130,7 @@ const loadVisit = async (ctx: Context, uid: string, deps: InteractionDeps): Prom
       website: client.app.website,
       privacyPolicyUrl: client.app.privacy_policy_url,
     },
-    path: pathOf(deps.environment, uid),
+    path: flowPath(deps.environment, uid),
     done: null,
   }
 }
@@ -158,12 +150,12 @@ export const readAction = async (
 export const actionName = (visit: Visit, action: string): string => `${action}:${visit.authorization.uid}`
 
 /** Turns to another page of the same step. */
-export const turnTo = ({ ctx }: Visit, location: string): void => redirect(ctx, location)
+export const turnTo = ({ ctx }: Visit, location: string): void => seeOther(ctx, location)
 
 /** Goes on to the next step, which is a page of ours. */
 export const goOn = (visit: Visit, location: string): void => {
   visit.done = 'step'
-  redirect(visit.ctx, location)
+  seeOther(visit.ctx, location)
 }
 
 /** Goes back to the app by way of `location`. */
@@ -173,5 +165,5 @@ export const leave = (visit: Visit, location: string, deps: InteractionDeps): vo
   // Where CSP has no word for the address, the browser would stop the form's redirect: the member follows a link.
   if (formActionSource(authorization.redirectUri) === null)
     deps.views.renderPage(ctx, 'interaction/return', { app, href: location })
-  else redirect(ctx, location)
+  else seeOther(ctx, location)
 }

@@ -12,6 +12,7 @@ import { parseScopes, scopeText } from '../smart/scope.ts'
 import { manyValues, oneValue, readForm } from '../web/forms.ts'
 import type { ExtendPage } from '../web/member-pages.ts'
 import type { Pages } from '../web/pages.ts'
+import { seeOther } from '../web/see-other.ts'
 import { visibleText } from '../web/visible-text.ts'
 import type { ShownPage } from './changes.ts'
 import {
@@ -28,7 +29,7 @@ import {
 import { apisOf, releasedKinds, sharedChoices } from './connection-words.ts'
 import { chosenEnd, extensionOf } from './extension.ts'
 import type { ConnectionDetail } from './overview.ts'
-import { type MemberDeps, type MemberVisit, type OnConnection, seeOther } from './visit-routes.ts'
+import type { MemberDeps, MemberVisit, OnConnection } from './visit-routes.ts'
 
 /** So long a page with dates may have been open. */
 const shownFor = 12 * 3_600_000

@@ -9,6 +9,7 @@ import { managementPath } from '../config/addresses.ts'
 import type { Environment } from '../config/settings.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import type { Forms } from '../web/forms.ts'
+import { seeOther } from '../web/see-other.ts'
 import type { Views } from '../web/views.ts'
 import type { Looking } from './connection-pages.ts'
 import type { Connections } from './connections.ts'
@@ -38,13 +39,6 @@ type OnVisit = (handle: (visit: MemberVisit) => Promise<void>) => (ctx: Context)
 export type OnConnection = (
   handle: (visit: MemberVisit, connection: ConnectionDetail) => Promise<void>,
 ) => (ctx: Context & { params: Record<string, string> }) => Promise<void>
-
-export const seeOther = (ctx: Context, location: string): void => {
-  ctx.status = 303
-  ctx.set('Location', location)
-  ctx.set('Cache-Control', 'no-store')
-  ctx.body = ''
-}
 
 /** The ways into the pages of one issuer. */
 export const createVisits = (deps: MemberDeps): { onVisit: OnVisit; onConnection: OnConnection } => {

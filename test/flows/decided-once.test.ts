@@ -109,6 +109,16 @@ describe('turning back before there is anything to decide', () => {
   })
 })
 
+describe('an app that wants the member to sign in again', () => {
+  it('gets nobody to the choice of person by the session that was there', async () => {
+    const { visitor } = await walkToConsent(app(), challenge, { member: 'david', patient: 'Lucy' })
+    const page = await visitor.open(authorizationUrl(app(), challenge, { prompt: 'login' }))
+    const picker = await visitor.open(`${page.url}/patient`)
+    expect(picker.html).toContain('name="password"')
+    expect(picker.html).not.toContain('Lucy')
+  })
+})
+
 describe('sharing once (R23)', () => {
   /** The answer to a page that has been open for so many minutes. */
   const answered = async (minutes: number, duration: string) => {
