@@ -5,13 +5,24 @@ export type { SensitiveLabel } from '../smart/sensitivity.ts'
 
 const confidentiality = 'http://terminology.hl7.org/CodeSystem/v3-Confidentiality'
 
+/** What is left of a system's name without how it is spelt: in capitals, as `https:`, with a slash, a version or `urn:oid:`. */
+const bareName = (system: string): string =>
+  (system.split('|')[0] ?? '')
+    .trim()
+    .toLowerCase()
+    .replace(/^(https?:\/\/|urn:oid:)/, '')
+    .replace(/(?<!\/)\/+$/, '')
+
 /** Older names of the two systems, which converted records still carry (FHIR STU3, and the OIDs of C-CDA). */
-const olderNames = new Map<unknown, string>([
-  ['http://hl7.org/fhir/v3/ActCode', actCode],
-  ['urn:oid:2.16.840.1.113883.5.4', actCode],
-  ['http://hl7.org/fhir/v3/Confidentiality', confidentiality],
-  ['urn:oid:2.16.840.1.113883.5.25', confidentiality],
+const olderNames = new Map([
+  ['hl7.org/fhir/v3/actcode', bareName(actCode)],
+  ['2.16.840.1.113883.5.4', bareName(actCode)],
+  ['hl7.org/fhir/v3/confidentiality', bareName(confidentiality)],
+  ['2.16.840.1.113883.5.25', bareName(confidentiality)],
 ])
+
+/** The one name by which systems are compared. */
+const nameOf = (system: string): string => olderNames.get(bareName(system)) ?? bareName(system)
 
 /** How confidential a record is, which says nothing of why: restricted and very restricted. */
 const degrees: readonly SensitiveLabel[] = ['R', 'V'].map((code) => ({ system: confidentiality, code }))
@@ -54,21 +65,30 @@ export function isReleased(resource: FhirResource, released: readonly string[], 
 }
 
 interface Label {
-  /** As it is called today; undefined where a label does not say. */
+  /** As it stands there; undefined where a label does not say. */
   system: string | undefined
-  code: unknown
+  code: string
 }
 
-/** A label without a system counts by its code. */
+/**
+ * Whoever labels a record means it to be withheld, however they spell it: capitals and spaces make no other label, and one
+ * without a system counts by its code.
+ */
 const isSame = (label: Label, { system, code }: SensitiveLabel): boolean =>
-  label.code === code && (label.system === undefined || label.system === (olderNames.get(system) ?? system))
+  label.code.trim().toUpperCase() === code.trim().toUpperCase() &&
+  (label.system === undefined || nameOf(label.system) === nameOf(system))
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value])
 
-function labelIn({ system, code }: Record<string, unknown>): Label {
-  const named = typeof system === 'string' && system !== '' ? (olderNames.get(system) ?? system) : undefined
-  return { system: named, code }
+/** The labels in a Coding, a CodeableConcept, a bare code (of `system`), or lists of them: whatever a server writes there. */
+function labelsIn(value: unknown, system?: string): Label[] {
+  return listOf(value).flatMap((one): Label[] => {
+    if (typeof one === 'string') return [{ system, code: one }]
+    if (!isObject(one)) return []
+    const named = typeof one.system === 'string' && bareName(one.system) !== '' ? one.system : undefined
+    return [...labelsIn(one.coding), ...(typeof one.code === 'string' ? [{ system: named, code: one.code }] : [])]
+  })
 }
 
 /**
@@ -78,10 +98,7 @@ function labelIn({ system, code }: Record<string, unknown>): Label {
 function labelsOf(resource: unknown): Label[][] {
   if (!isObject(resource)) return []
   const { meta, securityLabel, confidentiality: ofComposition, contained } = resource
-  const codings = listOf(securityLabel).flatMap((concept) => (isObject(concept) ? listOf(concept.coding) : []))
-  const own = [
-    ...[...listOf(isObject(meta) ? meta.security : undefined), ...codings].filter(isObject),
-    ...listOf(ofComposition).map((code) => ({ system: confidentiality, code })),
-  ]
-  return [own.map(labelIn), ...listOf(contained).flatMap(labelsOf)]
+  const security = listOf(meta).flatMap((one) => (isObject(one) ? listOf(one.security) : []))
+  const own = [...labelsIn(security), ...labelsIn(securityLabel), ...labelsIn(ofComposition, confidentiality)]
+  return [own, ...listOf(contained).flatMap(labelsOf)]
 }

@@ -181,7 +181,10 @@ describe('sensitive labels (R25)', () => {
     { system: actCode, code: 'constructor' },
     { system: actCode },
     null,
-    'HIV',
+    'N',
+    ['N', null],
+    { code: ['HIV'] },
+    { coding: [{ system: actCode, code: 'HIVE' }] },
   ])('does not withhold %j', (label) => {
     expect(isSensitive(labelled(label))).toBe(false)
     expect(reason(labelled(label))).toBe('allowed')
@@ -192,8 +195,31 @@ describe('sensitive labels (R25)', () => {
     ['its OID', labelled({ system: 'urn:oid:2.16.840.1.113883.5.4', code: 'HIV' })],
     ['an empty name', labelled({ system: '', code: 'HIV' })],
     ['no name but null', labelled({ system: null, code: 'HIV' })],
+    ['its bare OID', labelled({ system: '2.16.840.1.113883.5.4', code: 'HIV' })],
+    ['the bare OID of the other', labelled({ system: '2.16.840.1.113883.5.25', code: 'R' })],
+    ['its OID in capitals', labelled({ system: ' URN:OID:2.16.840.1.113883.5.4', code: 'HIV' })],
+    ['its address as https', labelled({ system: actCode.replace('http:', 'https:'), code: 'HIV' })],
+    ['its address with a slash', labelled({ system: `${actCode}/`, code: 'HIV' })],
+    ['its address in small letters', labelled({ system: confidentiality.toLowerCase(), code: 'R' })],
+    ['its name with a version', labelled({ system: `${actCode}|9.0.0`, code: 'HIV' })],
+    ['its older address as https', labelled({ system: 'https://hl7.org/fhir/v3/ActCode/', code: 'HIV' })],
+    ['a version of nothing', labelled({ system: '|9.0.0', code: 'HIV' })],
   ])('knows a code system by %s', (_name, resource) => {
     expect(reason(resource)).toBe('sensitive')
+  })
+
+  it.each([
+    ['in small letters', labelled({ system: actCode, code: 'hiv' })],
+    ['with spaces around', labelled({ system: actCode, code: ' HIV\n' })],
+    ['as a string', labelled('HIV')],
+    ['as a concept', labelled({ coding: [{ system: actCode, code: 'HIV' }] })],
+    ['as a concept beside one that is open', labelled({ coding: [{ code: 'N' }, null, { code: 'HIV' }] })],
+    ['as no list', { ...labelled(), meta: { security: { system: actCode, code: 'HIV' } } }],
+    ['in a list of metadata', { ...labelled(), meta: [{ security: [{ system: actCode, code: 'HIV' }] }] }],
+    ['as a code of a document', { ...labelled(), securityLabel: ['HIV'] }],
+  ])('counts and is released however it is written: %s', (_how, resource) => {
+    expect(reason(resource)).toBe('sensitive')
+    expect(reason(resource, tokenWith('patient/*.rs', { sensitivities: ['hiv'] }))).toBe('allowed')
   })
 
   it.each([
@@ -206,7 +232,7 @@ describe('sensitive labels (R25)', () => {
   })
 
   it.each([
-    { securityLabel: [{ coding: [{ system: confidentiality, code: 'N' }] }, null, 'R', { coding: [null, 'R'] }] },
+    { securityLabel: [{ coding: [{ system: confidentiality, code: 'N' }] }, null, 7, { coding: [null, 'N'] }] },
     { confidentiality: 'N', contained: [null, 'R', { meta: null }] },
   ])('is not led astray by %j', (more) => {
     expect(reason({ resourceType: 'DocumentReference', subject: maria, ...more })).toBe('allowed')
@@ -270,6 +296,13 @@ describe('sensitive labels (R25)', () => {
     it('knows a label of the plan by the older names of its system', () => {
       const older = { 'teen-care': [{ system: 'urn:oid:2.16.840.1.113883.5.4', code: 'ADOL' }] }
       expect(reason(labelled(act('ADOL')), holding(), { sensitiveCategories: older })).toBe('sensitive')
+    })
+
+    it('knows a label of the plan however the plan spells it', () => {
+      const spelt = { 'teen-care': [{ system: 'https://Plan.example/labels/', code: 'adol' }] }
+      const resource = labelled({ system: 'http://plan.example/labels', code: 'ADOL' })
+      expect(reason(resource, holding(), { sensitiveCategories: spelt })).toBe('sensitive')
+      expect(reason(resource, holding('teen-care'), { sensitiveCategories: spelt })).toBe('allowed')
     })
   })
 
