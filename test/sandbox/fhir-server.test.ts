@@ -250,3 +250,24 @@ describe('the routes', () => {
     isOutcome(await sandbox.request('post', '/Observation/_search', maria).type('form').send(long).expect(413))
   })
 })
+
+describe('an API with few types', () => {
+  let few: Sandbox
+  beforeAll(async () => {
+    few = await startSandbox(['Patient', 'Coverage'])
+  })
+  afterAll(() => few.close())
+
+  it.each([
+    '/Patient?_revinclude=Condition:subject',
+    '/Patient?_revinclude=Observation:patient',
+    '/Patient/maria/$everything',
+  ])('has nothing of the others, even for a wildcard: %s', async (where) => {
+    const token = await few.token('maria')
+    const found = (await few.pages(where, token)).flatMap(({ entry = [] }) => entry.map(({ resource }) => resource))
+    expect(found.length).toBeGreaterThan(0)
+    expect(found.filter(({ resourceType }) => !['Patient', 'Coverage'].includes(resourceType))).toEqual([])
+    const whole = await sandbox.pages(where, maria)
+    expect(whole.flatMap(({ entry = [] }) => entry).length).toBeGreaterThan(found.length)
+  })
+})

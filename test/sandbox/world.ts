@@ -37,7 +37,7 @@ export const idsOf = (bundle: Bundle): string[] => (bundle.entry ?? []).map(({ r
 export const linkOf = (bundle: Bundle, relation: string) => bundle.link.find((link) => link.relation === relation)?.url
 
 /** A sandbox behind real HTTP, a real issuer's keys behind real HTTP, and tokens that the issuer signed. */
-export const startSandbox = async () => {
+export const startSandbox = async (resources = allTypes) => {
   const clock = { ahead: 0 }
   const issuer = await startIssuer()
   const logged: string[] = []
@@ -49,7 +49,7 @@ export const startSandbox = async () => {
     name: 'Prairie Patient Access API',
     baseUrl: base,
     aliases: ['http://localhost:3000/old/fhir'],
-    resources: allTypes,
+    resources,
     tokenProfile: {
       algorithm: 'ES256',
       typ: 'at+jwt',

@@ -89,8 +89,9 @@ const preflight = {
 export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
   const { api, log } = options
   const { baseUrl } = api
-  const store = createStore(options.people)
   const types = api.resources.filter((type) => searchableTypes.includes(type))
+  // What the API does not have is nowhere: a wildcard would open it in what a search or `$everything` brings along.
+  const store = createStore(options.people.filter(({ resourceType }) => types.includes(resourceType)))
   const verifier = createVerifier({
     issuer: options.issuer,
     audience: baseUrl,
