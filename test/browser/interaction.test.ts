@@ -112,7 +112,7 @@ describe.skipIf(!chromium)('the interaction in a real browser', () => {
       const { name, seen } = await page.evaluate<{ name: string; seen: boolean }>(`(() => {
         const element = document.activeElement
         const label = element.labels?.[0]?.querySelector('strong') ?? element.labels?.[0]
-        const text = element.matches('summary') ? element.querySelector('strong').textContent : element.textContent
+        const text = (element.querySelector('summary strong') ?? element).textContent
         const { outlineStyle, outlineWidth } = getComputedStyle(element)
         const { top, bottom, width } = element.getBoundingClientRect()
         const seen = element.matches(':focus-visible') && outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 &&
@@ -184,7 +184,7 @@ describe.skipIf(!chromium)('the interaction in a real browser', () => {
           'For 1 year',
           expect.stringMatching(/\/prairie\/sandbox\/connections \(opens in a new tab\)$/),
           '1-800-555-0142',
-          'Read the policy (opens in a new tab)',
+          'See 7 more answers',
           'How to choose an app and keep your records safe (opens in a new tab)',
           'Deny',
           'Share',
