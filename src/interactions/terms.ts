@@ -3,7 +3,16 @@
  * Pure.
  */
 import type { Plan, Sharing } from '../config/settings.ts'
-import { type DurationChoice, dayOf, durationChoices, endOfDay, endOfDuration, readDay } from '../members/durations.ts'
+import {
+  type DayFault,
+  type Days,
+  type DurationChoice,
+  dayOf,
+  daysOf,
+  durationChoices,
+  endOfChosenDay,
+  endOfDuration,
+} from '../members/durations.ts'
 
 /** The terms of one page. Times are in milliseconds: the ends that the member sees are the ends that count. */
 export interface Terms {
@@ -16,7 +25,7 @@ export interface Terms {
       cut: boolean
     })[]
     /** The first and the last day that may be chosen; null: the plan offers none. */
-    days: { first: string; last: string } | null
+    days: Days | null
   }
 }
 
@@ -28,21 +37,7 @@ export interface TermAnswer {
   until: string
 }
 
-export type TermFault = 'no-duration' | 'until-empty' | 'until-unclear' | 'until-early' | 'until-late'
-
-const day = 86_400_000
-
-const daysAfter = (date: string, count: number): string =>
-  new Date(Date.parse(`${date}T00:00:00Z`) + count * day).toISOString().slice(0, 10)
-
-const daysOf = ({ sharing, timeZone }: Plan, now: number, atMost: number): { first: string; last: string } | null => {
-  if (!sharing.durations.includes('date')) return null
-  const today = dayOf(now, timeZone)
-  const [first, latest] = [daysAfter(today, 1), daysAfter(today, sharing.longestDays)]
-  const authority = Number.isFinite(atMost) ? dayOf(atMost - 1, timeZone) : latest
-  const last = authority < latest ? authority : latest
-  return last < first ? null : { first, last }
-}
+export type TermFault = 'no-duration' | DayFault
 
 /**
  * The terms of a page that is shown at `now`.
@@ -61,7 +56,7 @@ export const termsOf = (
   const firstCut = choices.find(({ cut }) => cut)
   // All that are cut say the same.
   const distinct = choices.filter((choice) => !choice.cut || choice === firstCut)
-  return { once, longer: { choices: distinct, days: daysOf(plan, now, atMost) } }
+  return { once, longer: { choices: distinct, days: daysOf(plan, { from: now, after: now, atMost }) } }
 }
 
 /** What is chosen at first: as the last decision was, where that is offered still, else as the plan says. */
@@ -89,19 +84,12 @@ export const firstTerm = (
 export const endOf = (
   terms: Terms,
   { duration, until }: TermAnswer,
-  { language, timeZone, atMost }: { language: string; timeZone: string; atMost: number },
+  reading: { language: string; timeZone: string; atMost: number },
 ): number | TermFault => {
   const { once, longer } = terms
   // Where nothing was to be chosen, nothing was.
-  if (duration === 'once' || !longer) return Math.min(once, atMost)
-  if (duration !== 'date' || !longer.days) {
-    const choice = longer.choices.find(({ key }) => key === duration)
-    return choice ? Math.min(choice.endsAt, atMost) : 'no-duration'
-  }
-  if (until.trim() === '') return 'until-empty'
-  const chosen = readDay(until, language)
-  if (chosen === undefined) return 'until-unclear'
-  if (chosen < longer.days.first) return 'until-early'
-  if (chosen > longer.days.last) return 'until-late'
-  return Math.min(endOfDay(chosen, timeZone), atMost)
+  if (duration === 'once' || !longer) return Math.min(once, reading.atMost)
+  if (duration === 'date' && longer.days) return endOfChosenDay(longer.days, until, reading)
+  const choice = longer.choices.find(({ key }) => key === duration)
+  return choice ? Math.min(choice.endsAt, reading.atMost) : 'no-duration'
 }

@@ -1,7 +1,7 @@
 /**
  * For how long members may share: the plan's choices as dates, and days as people write them (R8, R23). Pure.
  */
-import type { Sharing } from '../config/settings.ts'
+import type { Plan, Sharing } from '../config/settings.ts'
 
 const day = 86_400_000
 
@@ -63,6 +63,10 @@ export const startOfDay = (date: string, timeZone: string): number => {
 export const dayOf = (time: number, timeZone: string): string =>
   new Date(time + offsetAt(time, timeZone)).toISOString().slice(0, 10)
 
+/** Counted on the calendar: where the clocks change, a day has other than 24 hours. */
+const daysAfter = (date: string, count: number): string =>
+  new Date(Date.parse(`${date}T00:00:00Z`) + count * day).toISOString().slice(0, 10)
+
 /** A year of four digits, or one that `Date` would not take for another. */
 const written = /^(\d{4})-(\d{1,2})-(\d{1,2})$|^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})$/
 
@@ -92,3 +96,43 @@ export const durationChoices = (sharing: Sharing, now: number, atMost: number): 
   sharing.durations
     .filter((key) => key !== 'date')
     .map((key) => ({ key, endsAt: Math.min(endOfDuration(key, now), atMost) }))
+
+/** The first and the last day (`YYYY-MM-DD`) that may be chosen. */
+export interface Days {
+  first: string
+  last: string
+}
+
+/**
+ * The days of a plan's own calendar that may be chosen; null: none.
+ * @param from when the page is shown: the longest time counts from then
+ * @param after the first day is the next one after this moment's
+ * @param atMost when the authority to act for the patient ends (R34); infinite for an own record
+ */
+export const daysOf = (
+  { sharing, timeZone }: Pick<Plan, 'sharing' | 'timeZone'>,
+  { from, after, atMost }: { from: number; after: number; atMost: number },
+): Days | null => {
+  if (!sharing.durations.includes('date')) return null
+  const first = daysAfter(dayOf(after, timeZone), 1)
+  const latest = daysAfter(dayOf(from, timeZone), sharing.longestDays)
+  const authority = Number.isFinite(atMost) ? dayOf(atMost - 1, timeZone) : latest
+  const last = authority < latest ? authority : latest
+  return last < first ? null : { first, last }
+}
+
+export type DayFault = 'until-empty' | 'until-unclear' | 'until-early' | 'until-late'
+
+/** When sharing until a day, as somebody wrote it, ends (milliseconds), or what is wrong with it. */
+export const endOfChosenDay = (
+  { first, last }: Days,
+  until: string,
+  { language, timeZone, atMost }: { language: string; timeZone: string; atMost: number },
+): number | DayFault => {
+  if (until.trim() === '') return 'until-empty'
+  const chosen = readDay(until, language)
+  if (chosen === undefined) return 'until-unclear'
+  if (chosen < first) return 'until-early'
+  if (chosen > last) return 'until-late'
+  return Math.min(endOfDay(chosen, timeZone), atMost)
+}

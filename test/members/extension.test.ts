@@ -37,6 +37,18 @@ describe('what is offered', () => {
     expect(offer(shown + 800 * day).days).toBeNull()
   })
 
+  it('has the next day also where the clocks change in between', () => {
+    const plan = { ...all, timeZone: 'America/New_York' }
+    // March 7, 2026, 23:59:59.999; the next day has 23 hours.
+    expect(offer(Date.UTC(2026, 2, 8, 5) - 1, { plan }).days?.first).toBe('2026-03-08')
+    // October 31, 2026; the next day has 25 hours. And from summer to winter an hour is gained.
+    expect(offer(Date.UTC(2026, 10, 1, 4) - 1, { plan }).days?.first).toBe('2026-11-01')
+    const at = Date.UTC(2026, 2, 9, 4)
+    expect(offer(at, { plan: { ...plan, sharing: { ...plan.sharing, longestDays: 300 } }, at }).days?.last).toBe(
+      '2027-01-03',
+    )
+  })
+
   it('counts days in the plan’s time zone', () => {
     // 04:00 UTC is the evening before in Chicago.
     expect(offer(Date.UTC(2026, 1, 10, 4)).days?.first).toBe('2026-02-10')
