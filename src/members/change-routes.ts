@@ -36,7 +36,7 @@ const shownFor = 12 * 3_600_000
 
 /** Adds the routes of change to those of a connection. */
 export const changeRoutes = (router: Router, onConnection: OnConnection, deps: MemberDeps): void => {
-  const { environment, directory, connections, views, forms } = deps
+  const { environment, connections, views, forms } = deps
   const { plan } = environment
 
   const changeOf = ({ ctx, member }: MemberVisit, { id }: ConnectionDetail, shown: ShownPage | null) => ({
@@ -126,13 +126,6 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     seeOther(visit.ctx, doneHref(environment, connection.id))
   }
 
-  /** When the member's authority to act for the patient ends. */
-  const authorityEnd = async ({ member }: MemberVisit, { patient }: ConnectionDetail): Promise<number> => {
-    const choice = await directory.choice(environment.id, member.id, patient.id)
-    if (!choice) throw new LatchkeyError('authority_ended', 403, { detail: `member ${member.id}, ${patient.id}` })
-    return choice.endsAt ?? Number.POSITIVE_INFINITY
-  }
-
   const showExtend = async (
     visit: MemberVisit,
     connection: ConnectionDetail,
@@ -142,7 +135,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     const endsAt = connection.endsAt ?? 0
     if (connection.ended || !connection.offline) return goBack(visit, connection)
     const shown = again?.shown ?? visit.looking.now
-    const offered = extensionOf(plan, { endsAt, shown, atMost: await authorityEnd(visit, connection) })
+    const offered = extensionOf(plan, { endsAt, shown, atMost: connection.authorityEndsAt })
     const { preselected } = plan.sharing
     const first = offered.choices.find(({ key }) => key === preselected) ?? offered.choices[0]
     const asked = again ?? { shown, duration: first?.key ?? 'date', until: '', fault: null }
@@ -162,7 +155,7 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     if (visit.looking.now - shown > shownFor) return showExtend(visit, connection)
     const [duration, until] = [oneValue(form, 'duration'), oneValue(form, 'until') ?? '']
     const endsAt = connection.endsAt ?? 0
-    const atMost = await authorityEnd(visit, connection)
+    const atMost = connection.authorityEndsAt
     const offered = extensionOf(plan, { endsAt, shown, atMost })
     const page = shownBy(said)
     const reading = { language: page.language, timeZone: plan.timeZone, atMost }

@@ -11,7 +11,7 @@ import type { Database } from '../storage/database.ts'
 import type { ConnectionChangeRow, Tables } from '../storage/tables.ts'
 import { readChoices } from './directory.ts'
 import type { Endings } from './endings.ts'
-import { parseContext, readStanding } from './grants.ts'
+import { parseContext, readAuthorityEnd, readStanding } from './grants.ts'
 import { type Extent, extentText, type NarrowGrant, unionOf } from './narrowing.ts'
 
 /** What the page said on which the member decided. */
@@ -41,7 +41,7 @@ export interface Changes {
     change: Change & { scope: string; sensitivities: readonly string[]; endsAt?: number },
   ): Promise<Extent | undefined>
   /**
-   * Lets what is shared with offline access go on until `endsAt`, or until the member's authority ends: the app's tokens go
+   * Lets what is shared with offline access go on until `endsAt`, or until the authority ends on which it rests: the app's tokens go
    * on, and it does nothing (R8). Never shortens. Answers what is shared now; undefined where nothing can go on. Throws
    * `not_found` (404) as above, and `authority_ended` (403).
    */
@@ -190,7 +190,6 @@ export function createChanges(deps: {
         const [choice] = await readChoices(trx, { issuer, memberId, patientId, now: now() })
         if (!choice) throw new LatchkeyError('authority_ended', 403, { detail: `member ${memberId}, ${patientId}` })
         const { connection, grants } = await hold(trx, change)
-        const endsAt = Math.min(change.endsAt, choice.endsAt ?? Number.POSITIVE_INFINITY)
         let found = false
         let extended = false
         for (const { id: grantId, scope, expires_at: end } of grants) {
@@ -198,6 +197,7 @@ export function createChanges(deps: {
           // One that rests on a delegation that has ended is not revived by a later one (R34).
           if ((await readStanding(trx, { issuer, grantId, now: now() })) !== 'live') continue
           found = true
+          const endsAt = Math.min(change.endsAt, await readAuthorityEnd(trx, { issuer, grantId, now: now() }))
           if (end >= endsAt) continue
           await trx.updateTable('grants').set({ expires_at: endsAt }).where('id', '=', grantId).execute()
           await extendTokens(trx, { issuer, grantId, endsAt })

@@ -11,6 +11,11 @@ export function delegationInForce(row: Pick<DelegationRow, 'starts_at' | 'ends_a
   return row.starts_at <= now && (row.ends_at === null || now < row.ends_at)
 }
 
+/** When the last of some delegations ends: infinite where one has no end, 0 where there is none. */
+export function lastEnd(rows: readonly Pick<DelegationRow, 'ends_at'>[]): number {
+  return Math.max(0, ...rows.map((row) => row.ends_at ?? Number.POSITIVE_INFINITY))
+}
+
 /**
  * Who the signed-in person is, as a FHIR reference: their own Patient where the record is theirs, otherwise the
  * RelatedPerson for (person, patient). Never the Patient of the one they act for (R32).

@@ -5,6 +5,7 @@ import type { ExpressionBuilder, Kysely } from 'kysely'
 import { Unavailable } from '../errors.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
 import type { GrantRow, Tables } from '../storage/tables.ts'
+import { delegationInForce, lastEnd } from './delegates.ts'
 
 /** R9's sub-codes: why a grant is over. */
 export type EndReason =
@@ -139,6 +140,38 @@ const findContext = prepared((db, value: Named<Asked>) =>
 export async function readStanding(db: Kysely<Tables>, asked: Asked): Promise<GrantStanding> {
   const [row] = await findStanding(db, asked)
   return row ? standingOf(row, asked.now) : { ended: 'not_found' }
+}
+
+/**
+ * The latest end that a grant can be given: that of the last delegation which carries it, as `authority` has it; infinite for
+ * an own record, and 0 where nothing carries it.
+ */
+export async function readAuthorityEnd(db: Kysely<Tables>, { issuer, grantId, now }: Asked): Promise<number> {
+  const own = await db
+    .selectFrom('grants as g')
+    .innerJoin('own_records as o', (join) =>
+      join.onRef('o.member_id', '=', 'g.member_id').onRef('o.patient_id', '=', 'g.patient_id'),
+    )
+    .select('o.id')
+    .where('g.id', '=', grantId)
+    .where('g.issuer', '=', issuer)
+    .where('o.issuer', '=', issuer)
+    .executeTakeFirst()
+  if (own) return Number.POSITIVE_INFINITY
+  const delegations = await db
+    .selectFrom('grants as g')
+    .innerJoin('delegations as d', (join) =>
+      join
+        .onRef('d.member_id', '=', 'g.member_id')
+        .onRef('d.patient_id', '=', 'g.patient_id')
+        .onRef('d.starts_at', '<=', 'g.created_at'),
+    )
+    .select(['d.starts_at', 'd.ends_at'])
+    .where('g.id', '=', grantId)
+    .where('g.issuer', '=', issuer)
+    .where('d.issuer', '=', issuer)
+    .execute()
+  return lastEnd(delegations.filter((row) => delegationInForce(row, now)))
 }
 
 /** The context of a decided grant, ended or not. */

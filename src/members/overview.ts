@@ -9,7 +9,7 @@ import { linkable } from '../config/urls.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
 import { type Consent, consentOf } from './consents.ts'
-import { delegationInForce, type Relation } from './delegates.ts'
+import { delegationInForce, lastEnd, type Relation } from './delegates.ts'
 import { type EndReason, parseContext } from './grants.ts'
 import { type Extent, parseExtent, unionOf } from './narrowing.ts'
 
@@ -36,6 +36,8 @@ export interface ConnectionSummary {
   endsAt: number | null
   /** The app may go on while the member is away: such a connection can be extended. */
   offline: boolean
+  /** The latest end to which it can be extended: that of the authority on which it rests; infinite for an own record. */
+  authorityEndsAt: number
   /** Null for one that is live. `at` is null where nothing but the end of an authority tells. */
   ended: { at: number | null; reason: EndReason } | null
 }
@@ -94,9 +96,9 @@ export function createOverview({ database, now }: { database: Database; now: () 
       const delegations = around.delegations(row)
       const all = grants.get(row.id) ?? []
       // As `authority` in grants.ts has it.
-      const carried = ({ createdAt }: { createdAt: number }) =>
-        owns || delegations.some((each) => each.starts_at <= createdAt && delegationInForce(each, at))
-      const live = member.status === 'active' ? all.filter(carried) : []
+      const carrying = ({ createdAt }: { createdAt: number }) =>
+        delegations.filter((each) => each.starts_at <= createdAt && delegationInForce(each, at))
+      const live = member.status === 'active' ? all.filter((grant) => owns || carrying(grant).length > 0) : []
       const extent = unionOf(live)
       return {
         id: row.id,
@@ -118,6 +120,9 @@ export function createOverview({ database, now }: { database: Database; now: () 
         lastUsedAt: row.last_used_at,
         endsAt: live.length > 0 ? extent.endsAt : null,
         offline: live.some(({ offline }) => offline),
+        authorityEndsAt: owns
+          ? Number.POSITIVE_INFINITY
+          : lastEnd(live.filter(({ offline }) => offline).flatMap(carrying)),
         ended: live.length > 0 ? null : endOf(row, { lost: all.length > 0, lastEnd: lastEnds.get(row.id) ?? null }),
       }
     })

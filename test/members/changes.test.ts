@@ -153,6 +153,31 @@ describe('extending (R8)', () => {
     expect((await world.grantRow(shared.grantId)).expires_at).toBe(ends)
   })
 
+  it('goes no further than the authority on which each grant rests: a later delegation carries none before it (R34)', async () => {
+    const rosa = (await world.member('rosa')).id
+    const { now } = world.clock
+    const first = now + 100 * DAY
+    await world.actsFor(rosa, hers, { ends_at: first })
+    const older = await world.share(rosa, hers, { grantedScope: wide, endsAt: now + 90 * DAY })
+    world.clock.now += DAY
+    const hersToo = { memberId: rosa, connectionId: older.connectionId }
+    await world.actsFor(rosa, hers, { starts_at: now + DAY, ends_at: now + 200 * DAY })
+    const detail = () => world.connections.detail(ISSUER, rosa, older.connectionId)
+    expect((await detail())?.authorityEndsAt, 'what the page offers').toBe(first)
+    expect(await extend(300, hersToo)).toMatchObject({ endsAt: first })
+    const newer = await world.share(rosa, hers, { grantedScope: wide, endsAt: now + 110 * DAY })
+    expect((await detail())?.authorityEndsAt).toBe(now + 200 * DAY)
+    expect(await extend(300, hersToo)).toMatchObject({ endsAt: now + 200 * DAY })
+    expect((await world.grantRow(older.grantId)).expires_at).toBe(first)
+    expect((await world.grantRow(newer.grantId)).expires_at).toBe(now + 200 * DAY)
+  })
+
+  it('of an own record has no end but the one chosen, whoever else acts for it', async () => {
+    await world.actsFor(maria, hers, { ends_at: world.clock.now + 100 * DAY })
+    expect((await world.connections.detail(ISSUER, maria, connectionId))?.authorityEndsAt).toBe(Infinity)
+    expect(await extend(300)).toMatchObject({ endsAt: world.clock.now + 300 * DAY })
+  })
+
   it.each([
     ['without offline access: there is nothing that could go on', 'openid patient/Coverage.rs', 0],
     ['whose end has come', wide, 91],

@@ -50,6 +50,7 @@ describe('the list', () => {
         since,
         lastUsedAt: world.clock.now,
         endsAt: since + 2 * DAY,
+        authorityEndsAt: Infinity,
         offline: true,
         ended: null,
       },
