@@ -14,7 +14,8 @@ import type { Tables } from '../storage/tables.ts'
 import type { I18n } from '../web/i18n.ts'
 import { REMINDED_BEFORE } from './connection-pages.ts'
 import type { ConnectionLetter, Outbox } from './connections.ts'
-import { readStanding } from './grants.ts'
+import { extensionOf } from './extension.ts'
+import { readAuthorityEnd, readStanding } from './grants.ts'
 import { reminderLetter } from './reminder-letter.ts'
 
 const HOUR = 3_600_000
@@ -105,6 +106,12 @@ async function remindOne(
   const endsAt = last?.expires_at ?? Number.POSITIVE_INFINITY
   if (!last || endsAt > now() + REMINDED_BEFORE) return false
   if ((await readStanding(trx, { issuer, grantId: last.id, now: now() })) !== 'live') return false
+  // A letter would lead to a page that offers nothing.
+  let atMost = 0
+  for (const { id } of grants)
+    atMost = Math.max(atMost, await readAuthorityEnd(trx, { issuer, grantId: id, now: now() }))
+  const { choices, days } = extensionOf(environment.plan, { endsAt, shown: now(), atMost })
+  if (choices.length === 0 && !days) return false
   const connection = await trx
     .selectFrom('connections as c')
     .innerJoin('members as m', 'm.id', 'c.member_id')

@@ -92,6 +92,23 @@ describe('a reminder', () => {
     expect(await letters()).toHaveLength(2)
   })
 
+  it('is not written where the authority ends too, so that nothing can be put off (R34)', async () => {
+    const rosa = (await world.member('rosa', { locale: 'en' })).id
+    const ends = world.clock.now + 90 * DAY
+    const delegation = await world.actsFor(rosa, hers, { ends_at: ends })
+    await world.share(rosa, hers, { grantedScope: wide, endsAt: ends })
+    later(70)
+    expect(await run()).toBe(0)
+    expect(await letters()).toEqual([])
+    // The desk lets the delegation go on.
+    await world.db
+      .updateTable('delegations')
+      .set({ ends_at: ends + 90 * DAY })
+      .where('id', '=', delegation)
+      .execute()
+    expect(await run()).toBe(1)
+  })
+
   it('goes to nobody who has just chosen an end that is near', async () => {
     await share(20)
     expect(await run()).toBe(0)
