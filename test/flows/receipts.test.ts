@@ -131,6 +131,13 @@ describe('the page', () => {
     ])
   })
 
+  it('names the language of the decision, in whatever language it is read later (R31)', async () => {
+    const { visitor, link } = await share('maria')
+    const page = await visitor.open(`${link}/receipt?lang=es`)
+    expect(textOf(page)).toContain('Comprobante de su decisión')
+    expect(textOf(page)).toContain('Idioma: English.')
+  })
+
   it('says what was decided, and what came after', async () => {
     const { visitor, link } = await share('maria', { consent: { duration: 'P3M' } })
     const narrow = await visitor.open(`${link}/narrow`)
