@@ -8,7 +8,8 @@ import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
 import { Unavailable } from '../errors.ts'
 import type { EndingsLog } from '../recovery/endings-log.ts'
-import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
+import { briefly } from '../smart/choices.ts'
+import { isSensitiveScope, longestList, parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import { covers, intersect } from '../smart/scope-set.ts'
 import type { Tables } from '../storage/tables.ts'
 import type { Endings } from './endings.ts'
@@ -36,7 +37,8 @@ export function parseExtent(text: string): Extent {
 
 /** All that several grants share together: what is said by another scope already is left out. */
 export function unionOf(extents: readonly Extent[]): Extent {
-  const all = parseScopes([...new Set(extents.flatMap(({ scope }) => scope.split(' ')))].join(' ')).scopes
+  // Each by itself: a list of all may be too long to be read.
+  const all = distinct(extents.flatMap(({ scope }) => parseScopes(scope).scopes))
   const needless = (scope: Scope, at: number) =>
     all.some((wide, place) => place !== at && covers([wide], scope) && (place < at || !covers([scope], wide)))
   return {
@@ -50,13 +52,32 @@ export function unionOf(extents: readonly Extent[]): Extent {
 const LONGEST_ACCESS = 3_600_000
 
 /** What is said by its being there, whatever data is shared; a scope for a sensitive category goes with its category. */
-const alwaysKept = (scope: Scope): boolean => scope.kind === 'plain' && !scope.text.startsWith('sensitive/')
+const alwaysKept = (scope: Scope): boolean => scope.kind === 'plain' && !isSensitiveScope(scope.text)
 
-/** The part of a held scope that is still allowed, in its own spelling; who and how long (`openid`, `offline_access`) stays. */
+const distinct = (scopes: readonly Scope[]): Scope[] => [
+  ...new Map(scopes.map((scope) => [scope.text, scope])).values(),
+]
+
+/** Many restrictions of two decisions, each with each, may be more than a list holds: in fewer words, then the last are left out. */
+function bounded(scopes: readonly Scope[]): Scope[] {
+  if (scopeText(scopes).length <= longestList) return [...scopes]
+  const [plain, data] = [scopes.filter(alwaysKept), briefly(scopes.filter((scope) => !alwaysKept(scope)))]
+  let room = longestList - scopeText(plain).length
+  const fitting = data.filter(({ text }) => {
+    room -= text.length + 1
+    return room >= 0
+  })
+  return [...plain, ...fitting]
+}
+
+/**
+ * The part of a held scope that is still allowed, in its own spelling; who and how long (`openid`, `offline_access`) stays. Never
+ * longer than a list that can be read.
+ */
 export function narrowedScope(held: string, allowed: string): string {
   const may = parseScopes(allowed).scopes
   const kept = parseScopes(held).scopes.flatMap((scope) => (alwaysKept(scope) ? [scope] : intersect(scope, may)))
-  return [...new Set(kept.map(({ text }) => text))].join(' ')
+  return scopeText(bounded(distinct(kept)))
 }
 
 /** What is left of `held`, and whether data was taken away; undefined where no data is left of what there was. */

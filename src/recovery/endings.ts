@@ -3,6 +3,7 @@
  * scopes only. Nothing in it brings anything back to life: whoever can write to the file can end or narrow what they know the id of, and no more.
  */
 import { z } from 'zod'
+import { longestList } from '../smart/scope.ts'
 
 /** An entry stands in the log before it is in the store, and clocks are set back by a little now and then. */
 export const MARGIN_MS = 3_600_000
@@ -21,7 +22,7 @@ const endingSchema = z.discriminatedUnion('kind', [
   z.object({
     ...{ ...common, kind: z.literal('narrowing'), grantId: id, actor: id },
     // What was left of the grant.
-    ...{ scope: z.string().max(16_384), sensitivities: z.array(id), endsAt: z.int(), revision: z.int().min(0) },
+    ...{ scope: z.string().max(longestList), sensitivities: z.array(id), endsAt: z.int(), revision: z.int().min(0) },
   }),
   z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
   z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),

@@ -32,7 +32,7 @@ export interface ResourceScope {
 
 /** A longer scope is unknown; a longer list of them too. Hostile input stays cheap. */
 const longestScope = 512
-const longestList = 16_384
+export const longestList = 16_384
 const mostRestrictions = 8
 
 const plainScopes = new Set([

@@ -1,6 +1,9 @@
 /** What a later decision leaves of an earlier one: the rule, and a new consent beside older grants (R29). */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { leftOf, narrowedScope, unionOf } from '../../src/members/narrowing.ts'
+import { lineOf, parseLine } from '../../src/recovery/endings.ts'
+import { parseScope, parseScopes, type Scope } from '../../src/smart/scope.ts'
+import { covers } from '../../src/smart/scope-set.ts'
 import { createWorld, DAY, type World } from './world.ts'
 
 const category = (code: string) =>
@@ -37,6 +40,47 @@ describe('narrowing a scope', () => {
     const held = 'openid patient/Coverage.rs sensitive/substance-use'
     expect(narrowedScope(held, 'patient/Coverage.rs')).toBe('openid patient/Coverage.rs')
     expect(narrowedScope(held, 'patient/Coverage.rs sensitive/substance-use')).toBe(held)
+  })
+})
+
+describe('many restrictions of two decisions, each with each', () => {
+  const each = (name: string, count: number, value: (at: number) => string) =>
+    Array.from({ length: count }, (_, at) => `patient/Observation.rs?${name}=${value(at)}`).join(' ')
+  const codes = each('code', 60, (at) => `http://loinc.org|${10_000 + at}-1`)
+  const statuses = each('status', 60, (at) => `status-${at}`)
+  const readable = (scope: string) => parseScopes(scope).scopes.map(({ text }) => text)
+
+  it('leave a list that can be read, and that the log of endings can hold', () => {
+    const left = narrowedScope(`openid ${codes} offline_access`, statuses)
+    expect(readable(left).length).toBeGreaterThan(100)
+    expect(readable(left).join(' ')).toBe(left)
+    expect(readable(left)).toEqual(expect.arrayContaining(['openid', 'offline_access']))
+    const both = parseScopes(codes).scopes
+    for (const scope of parseScopes(left).scopes.filter(({ kind }) => kind === 'resource'))
+      expect(covers(both, scope) && covers(parseScopes(statuses).scopes, scope), scope.text).toBe(true)
+    const line = lineOf({
+      ...{ kind: 'narrowing', at: 1, issuer: 'prairie/sandbox', grantId: 'g', actor: 'system' },
+      ...{ scope: left, sensitivities: [], endsAt: 2, revision: 1 },
+    })
+    expect(parseLine(line)).not.toBeNull()
+    expect(narrowedScope(left, statuses), 'and once more takes nothing away').toBe(left)
+  })
+
+  it('lose nothing where fewer words say all of it', () => {
+    const categories = each('category', 100, (at) => `http://plan.example/a-rather-long-name-of-a-system|${at}`)
+    const left = narrowedScope(categories, 'patient/Observation.rs?status=final patient/Observation.rs?status=amended')
+    expect(readable(left).join(' ')).toBe(left)
+    for (const { text } of parseScopes(categories).scopes)
+      expect(covers(parseScopes(left).scopes, parseScope(`${text}&status=amended`) as Scope), text).toBe(true)
+  })
+
+  it('are all told of several grants, though their lists together are too long', () => {
+    const of = (name: string) => ({
+      scope: each('code', 100, (at) => `http://${name}.example/${'x'.repeat(60)}|${at}`),
+    })
+    const grants = ['one', 'two'].map((name) => ({ ...of(name), sensitivities: [], endsAt: 1 }))
+    expect(grants.map(({ scope }) => scope).join(' ').length).toBeGreaterThan(16_384)
+    expect(unionOf(grants).scope.split(' ')).toHaveLength(200)
   })
 })
 
