@@ -4,9 +4,11 @@
  * an ending is not touched by it: a member may have shared anew before the log was replayed. A grant that was narrowed is
  * narrowed again, but for its end where the member extended it later.
  */
+import type { Transaction } from 'kysely'
 import { type Ending, MARGIN_MS, REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
+import type { Tables } from '../storage/tables.ts'
 import type { Endings } from './endings.ts'
 import type { EndReason } from './grants.ts'
 import type { NarrowGrant } from './narrowing.ts'
@@ -74,6 +76,7 @@ async function replayBatch(batch: readonly Ending[], deps: ReplayDeps): Promise<
   const lacking = grants.filter(({ grantId }) => live.has(grantId)).sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
   // Together, since each commit waits for the disk.
   const did = await database.transaction(async (trx) => {
+    await holdGrants(trx, [...live])
     const each: boolean[] = []
     for (const { grantId, actor, reason, ...entry } of lacking)
       each.push(await endings.endGrant(trx, { ...told(entry), grantId, actor, reason: reason as EndReason }))
@@ -118,6 +121,7 @@ async function replayNarrowings(entries: readonly Of<'narrowing'>[], deps: Repla
   const known = entries.filter(({ grantId }) => live.has(grantId)).sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
   let narrowed = 0
   await database.transaction(async (trx) => {
+    await holdGrants(trx, [...live])
     for (const { grantId, issuer, actor, at, revision, scope, sensitivities, ...left } of known) {
       const extended = await trx
         .selectFrom('connection_changes as x')
@@ -134,6 +138,11 @@ async function replayNarrowings(entries: readonly Of<'narrowing'>[], deps: Repla
     }
   })
   return narrowed
+}
+
+/** All of them before the first connection is: who holds one of the others waits for that connection (endings.ts). */
+async function holdGrants(trx: Transaction<Tables>, list: string[]): Promise<void> {
+  await trx.selectFrom('grants').select('id').where('id', 'in', ids(list)).orderBy('id').forUpdate().execute()
 }
 
 /** A list of none is no SQL. */

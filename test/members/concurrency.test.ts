@@ -1,7 +1,11 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { verifyChain } from '../../src/audit/chain.ts'
 import { readAudit } from '../../src/audit/export.ts'
 import { narrowedScope } from '../../src/members/narrowing.ts'
+import { replay } from '../../src/members/replay.ts'
+import type { Ending } from '../../src/recovery/endings.ts'
+import { createSqlShortLived } from '../../src/storage/short-lived-sql.ts'
 import { openBackend } from '../support/backend.ts'
 import type { Backend } from '../support/stores.ts'
 import { createWorld, DAY, ISSUER, type World } from './world.ts'
@@ -174,6 +178,49 @@ describe('sharing and ending at once, on two nodes', () => {
     ])
     expect(await here().grantRow(grantId)).toMatchObject({ scope: 'openid patient/Coverage.rs', revision: 2 })
   })
+
+  it.each(['grant', 'narrowing'] as const)(
+    'a replay of the log of endings and a refresh of another grant wait for each other in no circle: %s (R46)',
+    async (kind) => {
+      const [one, other] = [await shareScope(2), await shareScope(2)].sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
+      const { connectionId } = one as { connectionId: string }
+      const at = here().clock.now + 1
+      const common = { v: 1 as const, at, issuer: ISSUER, actor: 'system' }
+      const left = { scope: '', sensitivities: [], endsAt: at, revision: 1 }
+      const entries = [one, other].map((shared): Ending => {
+        const grantId = shared?.grantId ?? ''
+        return kind === 'grant'
+          ? { ...common, kind, grantId, reason: 'replaced' }
+          : { ...common, kind, grantId, ...left }
+      })
+      const replaying = () =>
+        replay(
+          (async function* () {
+            yield* entries
+          })(),
+          {
+            ...{ database: here().database, endings: here().connections, narrowGrant: here().narrowGrant },
+            ...{ now: here().now, revokeKey: async () => false },
+            shortLived: (issuer) => createSqlShortLived({ database: here().database, issuer, now: here().now }),
+          },
+        )
+      const found = await node(1).database.transaction(async (trx) => {
+        await trx
+          .selectFrom('grants')
+          .select('id')
+          .where('id', '=', other?.grantId ?? '')
+          .forUpdate()
+          .execute()
+        const result = replaying()
+        // So long that the replay stands where it must wait.
+        await wait(500)
+        await node(1).connections.touch(trx, connectionId)
+        return { result }
+      })
+      expect(await found.result).toMatchObject({ ended: 2 })
+      expect(await liveGrants()).toEqual([])
+    },
+  )
 
   it('ends a delegation once', async () => {
     const patient = await here().patient('lucy')
