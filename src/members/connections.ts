@@ -124,8 +124,6 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       .where('connection_id', '=', open.id)
       .where('ended_at', 'is', null)
       .where('expires_at', '>', now())
-      .orderBy('id')
-      .forUpdate()
       .execute()
     const isWider = ({ context, scope, expires_at }: (typeof rows)[number]): boolean => {
       const { api, sensitivities = [] } = context === null ? { api: null } : parseContext(context)
@@ -133,7 +131,10 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       const left = leftOf({ scope, sensitivities, endsAt: expires_at }, { ...decision, scope: decision.grantedScope })
       return left === undefined || left.cut || left.endsAt < expires_at
     }
-    return rows.filter(isWider).map(({ id }) => id)
+    const wider = rows.filter(isWider).map(({ id }) => id)
+    if (wider.length > 0)
+      await trx.selectFrom('grants').select('id').where('id', 'in', wider).orderBy('id').forUpdate().execute()
+    return wider.sort()
   }
 
   /** The open connection of member, patient and app; a new one where there is none. Nobody ends it meanwhile. */
