@@ -17,6 +17,8 @@ export interface RequestState {
   adopting?: Adopting
   /** The live grant that the request is about. */
   grant?: GrantContext
+  /** The scopes of the token that it is answered with. */
+  scope?: string
   /** What to do if no good answer leaves the house: gives back what the request used up (debts.ts). */
   spoilt: (() => Promise<void>)[]
   /** An error that must be shown on a page of ours. */

@@ -58,8 +58,14 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     return grant
   }
 
-  /** The scopes of this answer, in words for which its token has room. */
+  /** The scopes of this answer, in words for which its token has room: worked out once, for the token and what is said of it. */
   const scopeOf = (ctx: EngineContext): string => {
+    const state = stateOf(ctx.req)
+    state.scope ??= fittingScope(ctx)
+    return state.scope
+  }
+
+  const fittingScope = (ctx: EngineContext): string => {
     const grant = grantOf(ctx)
     const asked = ctx.oidc.entities.RotatedRefreshToken ? ctx.oidc.params?.scope : undefined
     const scope = answeredScope(grant.row.scope, typeof asked === 'string' ? asked : undefined)
