@@ -119,8 +119,9 @@ async function replayNarrowings(entries: readonly Of<'narrowing'>[], deps: Repla
       .where('id', 'in', ids(entries.map((entry) => entry.grantId))),
   )
   const known = entries.filter(({ grantId }) => live.has(grantId)).sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
-  let narrowed = 0
-  await database.transaction(async (trx) => {
+  return database.transaction(async (trx) => {
+    // Counted in here: a transaction may be run again.
+    let narrowed = 0
     await holdGrants(trx, [...live])
     for (const { grantId, issuer, actor, at, revision, scope, sensitivities, ...left } of known) {
       const extended = await trx
@@ -136,8 +137,8 @@ async function replayNarrowings(entries: readonly Of<'narrowing'>[], deps: Repla
       const again = { issuer, grantId, allowed, reason: 'replaced' as const, actor, requestId: null }
       if (await narrowGrant(trx, { ...again, replayed: { at, revision } })) narrowed += 1
     }
+    return narrowed
   })
-  return narrowed
 }
 
 /** All of them before the first connection is: who holds one of the others waits for that connection (endings.ts). */
