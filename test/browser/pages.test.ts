@@ -184,7 +184,7 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
     ['en', 'en-US'],
     ['es', 'es-MX'],
   ])('in %s', (language, locale) => {
-    it.each(pages)('$name: fits, and axe finds nothing, light and dark', ({ name, open, sign, status }) =>
+    it.each(pages)('$name: fits, and axe finds nothing', ({ name, open, sign, status }) =>
       withPerson(
         browser,
         { locale, expects: status ? [new RegExp(`status of (${status}|429)`)] : [] },
@@ -198,6 +198,8 @@ describe.skipIf(!chromium)('every page (R30, R31)', () => {
             expect(await overflow(page), `${width} px`).toEqual([])
           }
           expect(await accessibilityFaults(page), 'light').toEqual([])
+          // Colours are the same in every language.
+          if (language !== 'en') return
           await page.emulateMedia({ colorScheme: 'dark' })
           await page.setViewportSize({ width: 1280, height: 900 })
           expect(await accessibilityFaults(page, 'contrast'), 'dark').toEqual([])

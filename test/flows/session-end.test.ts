@@ -1,52 +1,57 @@
 /** A session ends by itself: after idling, and at its absolute end however busy it is (ASVS 7.3.1, 7.3.2). */
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { authorizationUrl, demoApp, pkce, walk } from '../support/authorize.ts'
 import { visitPages } from '../support/member-pages.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import type { Visitor } from '../support/visitor.ts'
 
-let server: TestServer
-afterEach(() => server.close())
+/** Each story waits for seconds, so all wait at once. */
+const servers: TestServer[] = []
+afterAll(() => Promise.all(servers.map((server) => server.close())))
+
+const startWith = async (session: { idleMinutes: number; absoluteHours: number }): Promise<TestServer> => {
+  const server = await startServer({ change: (settings) => Object.assign(settings, { session }) })
+  servers.push(server)
+  return server
+}
 
 /** Signs Maria in at a server whose sessions live for seconds, and answers how the next request finds her. */
 const signedIn = async (session: { idleMinutes: number; absoluteHours: number }) => {
-  server = await startServer({ change: (settings) => Object.assign(settings, { session }) })
+  const server = await startWith(session)
   const { challenge } = pkce()
   const { visitor } = await walk(demoApp(server.url), challenge)
-  return { visitor, challenge }
+  return { server, visitor, challenge }
 }
 
-const asks = async (visitor: Visitor, challenge: string): Promise<'password' | 'consent'> => {
+const asks = async (server: TestServer, visitor: Visitor, challenge: string): Promise<'password' | 'consent'> => {
   const page = await visitor.open(authorizationUrl(demoApp(server.url), challenge))
   return page.html.includes('name="password"') ? 'password' : 'consent'
 }
 
-describe('the end of a session', () => {
+describe.concurrent('the end of a session', () => {
   it('comes after idling', async () => {
-    const { visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
-    expect(await asks(visitor, challenge)).toBe('consent')
+    const { server, visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
+    expect(await asks(server, visitor, challenge)).toBe('consent')
     await pause(7500)
-    expect(await asks(visitor, challenge)).toBe('password')
+    expect(await asks(server, visitor, challenge)).toBe('password')
   })
 
   it('is put off by visits to the member’s own pages, and comes after idling there', async () => {
-    const { visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
+    const { server, visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
     const { issuer } = demoApp(server.url)
     const isIn = async () => !(await visitor.open(`${issuer}/connections`)).html.includes('name="password"')
     for (let visits = 0; visits < 5; visits += 1) {
       await pause(2000)
       expect(await isIn()).toBe(true)
     }
-    expect(await asks(visitor, challenge), 'and so for apps').toBe('consent')
+    expect(await asks(server, visitor, challenge), 'and so for apps').toBe('consent')
     await pause(7500)
     expect(await isIn()).toBe(false)
   })
 
   it('comes at the absolute end on the member’s own pages too', async () => {
-    server = await startServer({
-      change: (settings) => Object.assign(settings, { session: { idleMinutes: 15, absoluteHours: 8 / 3600 } }),
-    })
+    const server = await startWith({ idleMinutes: 15, absoluteHours: 8 / 3600 })
     const { issuer } = demoApp(server.url)
     const { visitor, page } = await visitPages(issuer, 'maria')
     expect(page.html).not.toContain('name="password"')
@@ -59,12 +64,12 @@ describe('the end of a session', () => {
   })
 
   it('comes at the absolute end, however busy the session was', async () => {
-    const { visitor, challenge } = await signedIn({ idleMinutes: 15, absoluteHours: 10 / 3600 })
-    let answer = await asks(visitor, challenge)
+    const { server, visitor, challenge } = await signedIn({ idleMinutes: 15, absoluteHours: 10 / 3600 })
+    let answer = await asks(server, visitor, challenge)
     expect(answer).toBe('consent')
     for (let seconds = 0; seconds < 15 && answer === 'consent'; seconds += 1) {
       await pause(1000)
-      answer = await asks(visitor, challenge)
+      answer = await asks(server, visitor, challenge)
     }
     expect(answer).toBe('password')
   })
