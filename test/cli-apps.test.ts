@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { runCommand } from '../src/cli.ts'
 import { authorizationUrl, demoApp, password, pkce } from './support/authorize.ts'
+import { runAt } from './support/command.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { Visitor } from './support/visitor.ts'
 
@@ -14,20 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-const run = async (...args: string[]) => {
-  let out = ''
-  let err = ''
-  const status = await runCommand(args, {
-    env: {
-      DATABASE_URL: server.settings.database.url,
-      PORT: new URL(server.url).port,
-      AUDIT_STREAM: join(server.folder, 'audit.jsonl'),
-    },
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-  })
-  return { status, out, err }
-}
+const run = (...args: string[]) => runAt(server, ...args)
 const file = (answers: unknown): string => {
   const path = join(server.folder, `answers-${Math.random()}.json`)
   writeFileSync(path, typeof answers === 'string' ? answers : JSON.stringify(answers))

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
-import { runCommand } from '../src/cli.ts'
 import { demoApp, obtainTokens } from './support/authorize.ts'
+import { runAt } from './support/command.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { headerOf } from './support/wire.ts'
 
@@ -14,20 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-const run = async (...args: string[]) => {
-  let out = ''
-  let err = ''
-  const status = await runCommand(args, {
-    env: {
-      DATABASE_URL: server.settings.database.url,
-      PORT: new URL(server.url).port,
-      AUDIT_STREAM: join(server.folder, 'audit.jsonl'),
-    },
-    out: { write: (text) => (out += text) },
-    err: { write: (text) => (err += text) },
-  })
-  return { status, out, err }
-}
+const run = (...args: string[]) => runAt(server, ...args)
 const kids = async (issuer = 'prairie/sandbox') => {
   const { keys } = (await (await fetch(`${server.url}/${issuer}/jwks`)).json()) as { keys: { kid: string }[] }
   return keys.map(({ kid }) => kid)

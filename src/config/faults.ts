@@ -35,6 +35,11 @@ export interface Problem {
   meant?: string
 }
 
+/** Options of earlier releases, and where to say it now. */
+const moved: Record<string, string> = {
+  'consent.offlineDays': 'is no option any more; for how long members may share is said by each plan: plans.*.sharing',
+}
+
 /** Dotted path of an option: `plans.prairie.languages.0`. */
 function dotted(path: Path): string {
   return path.map(String).join('.')
@@ -55,7 +60,11 @@ function problemsOfIssue(issue: z.core.$ZodIssue, above: Path, schema: SchemaNod
   const node = nodeAt(schema, path)
   if (issue.code === 'unrecognized_keys') {
     const known = optionsOf(node)
-    return issue.keys.map((key) => ({ path: [...path, key], kind: 'unknown', ...unknownOption(key, known) }))
+    return issue.keys.map((key) => {
+      const at = [...path, key]
+      const now = moved[dotted(at)]
+      return { path: at, kind: 'unknown', ...(now ? { message: now } : unknownOption(key, known)) }
+    })
   }
   if (issue.code === 'invalid_key') {
     const names = nodeAt(schema, path.slice(0, -1))?.propertyNames

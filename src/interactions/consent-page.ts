@@ -4,9 +4,8 @@
  * Owns: from choices to what the view is handed. Does not own: words beyond the plan's own (views/locales), or the decision.
  */
 import { sensitiveKind } from '../members/connection-words.ts'
-import type { TypeChoice } from '../smart/choices.ts'
+import { inBundles, type TypeChoice } from '../smart/choices.ts'
 import type { ResourceScope } from '../smart/scope.ts'
-import { bundlesOf } from '../smart/scope-words.ts'
 import type { Translator } from '../web/i18n.ts'
 import type { ConsentPage, ConsentResource } from '../web/pages.ts'
 import type { Boxes, Offer } from './offer.ts'
@@ -38,13 +37,7 @@ const resourceOf = (choice: TypeChoice, boxes: Boxes): ConsentResource => {
 
 /** What is shared, in bundles, as the boxes stand. */
 export const bundlesPart = ({ choices }: Offer, boxes: Boxes): ConsentPage['bundles'] =>
-  bundlesOf(choices.types.keys()).map(({ key, resources }) => ({
-    key,
-    resources: resources.flatMap((type) => {
-      const choice = choices.types.get(type)
-      return choice ? [resourceOf(choice, boxes)] : []
-    }),
-  }))
+  inBundles(choices, (choice) => resourceOf(choice, boxes))
 
 /** Sensitive categories in the plan's words, or else the catalogue's. */
 export const sensitivePart = ({ sensitive }: Offer, boxes: Boxes, words: Translator): ConsentPage['sensitive'] =>

@@ -5,7 +5,7 @@
  * Owns: showing and deciding. Does not own: what is offered (offer.ts, terms.ts), how that becomes parts of the page
  * (consent-page.ts), what was shown (shown.ts), or what comes of a decision (members/connections).
  */
-import { managementPath } from '../config/addresses.ts'
+import { managementUrl } from '../config/addresses.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
@@ -19,7 +19,7 @@ import { connectionLetter } from './letter.ts'
 import { type Boxes, firstBoxes, grantedScopes, nameOfOffer, type Offer, offeredBoxes, offerOf } from './offer.ts'
 import { decideOnce, keepShown, nameShown, readShown, type Shown, textHashOf } from './shown.ts'
 import { endOf, firstTerm, type TermAnswer, termsOf } from './terms.ts'
-import { actionName, type InteractionDeps, leave, readAction, type Visit } from './visit.ts'
+import { actionName, type InteractionDeps, leave, readAction, recordVisit, type Visit } from './visit.ts'
 
 /** What a form says. */
 interface Answer extends TermAnswer {
@@ -62,15 +62,12 @@ const earlier = async (visit: Visit, member: MemberRow, choice: PatientChoice, d
   const { client, api } = visit.authorization
   const [patientId, appId] = [choice.patientId, client.app.id]
   const last = await deps.connections.lastDecision(deps.environment.id, { memberId: member.id, patientId, appId })
-  const known = await deps.connections.overview(deps.environment.id, member.id)
-  const connected = known.some(
-    (each) =>
-      each.own &&
-      each.ended === null &&
-      each.app.id === appId &&
-      each.patient.id === patientId &&
-      each.apis.includes(api.id),
-  )
+  const connected = await deps.connections.isConnected(deps.environment.id, {
+    memberId: member.id,
+    patientId,
+    appId,
+    api: api.id,
+  })
   return { last: last?.decision === 'shared' ? last : null, connected }
 }
 
@@ -111,7 +108,7 @@ export const showConsent = async (
     longer: longerPart(terms, { duration, until }),
     onceUntil: terms.once,
     onceMinutes,
-    stopUrl: new URL(managementPath(deps.environment), deps.environment.issuer).href,
+    stopUrl: managementUrl(deps.environment),
     faults: again?.faults ?? [],
     shown: name,
     action: `${path}/consent`,
@@ -134,19 +131,9 @@ export const showConsent = async (
     attestation: { state: attestation.state, id: attestation.id },
   }
   await keepShown(visit, name, shown, deps)
-  await deps.database.transaction((trx) =>
-    deps.audit.record(trx, {
-      type: 'consent.shown',
-      plan: plan.id,
-      issuer: deps.environment.id,
-      actor: `member:${member.id}`,
-      memberId: member.id,
-      patientId: choice.patientId,
-      appId: authorization.client.app.id,
-      requestId: ctx.state.requestId,
-      details: { textHash: shown.textHash, textVersion: shown.textVersion, language: shown.language },
-    }),
-  )
+  const { textHash, textVersion, language } = shown
+  const details = { textHash, textVersion, language }
+  await recordVisit(visit, member, { type: 'consent.shown', patientId: choice.patientId, details }, deps)
 }
 
 /** What of a decision is the same whether the member shares or not. */
@@ -260,21 +247,6 @@ export const switchLanguage = async (visit: Visit, member: MemberRow, deps: Inte
   await showConsent(visit, member, deps, shown ? { answer: { ...answer, until: day }, faults: [] } : null)
 }
 
-/** The member went back to the app from a page on which there was nothing to decide yet. */
-const recordLeft = ({ ctx, authorization }: Visit, member: MemberRow, deps: InteractionDeps): Promise<void> =>
-  deps.database.transaction((trx) =>
-    deps.audit.record(trx, {
-      type: 'access.left',
-      plan: deps.environment.plan.id,
-      issuer: deps.environment.id,
-      actor: `member:${member.id}`,
-      memberId: member.id,
-      appId: authorization.client.app.id,
-      requestId: ctx.state.requestId,
-      details: { step: authorization.step },
-    }),
-  )
-
 /** Back to the app without anything shared (R27). A refusal on the consent page is recorded with what it showed. */
 export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<void> => {
   const { ctx, authorization, member } = visit
@@ -287,7 +259,9 @@ export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<v
     : 'no_coverage: the member has no record at this plan that can be shared.'
   await decideOnce(visit, deps, async () => {
     if (member && choice && shown) await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
-    else if (member) await recordLeft(visit, member, deps)
+    // From a page on which there was nothing to decide yet.
+    else if (member)
+      await recordVisit(visit, member, { type: 'access.left', details: { step: authorization.step } }, deps)
     await deps.authorizations.refuse(ctx, authorization.uid, description)
   })
   leave(visit, authorization.returnTo, deps)

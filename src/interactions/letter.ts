@@ -1,8 +1,8 @@
 /** The letter that tells a member of a new connection (R28). */
 import { managementUrl } from '../config/addresses.ts'
 import type { Environment } from '../config/settings.ts'
-import type { ConnectionLetter } from '../members/connections.ts'
 import type { PatientChoice } from '../members/directory.ts'
+import type { ConnectionLetter } from '../members/letters.ts'
 import { oneLine } from '../members/reminder-letter.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import type { Translator } from '../web/i18n.ts'

@@ -1,7 +1,7 @@
 /** The page on which a member chooses whose record an app may read (R32), and the one that says that there is none. */
 import type { PatientChoice } from '../members/directory.ts'
 import { oneValue } from '../web/forms.ts'
-import { actionName, goOn, type InteractionDeps, readAction, type Visit } from './visit.ts'
+import { actionName, goOn, type InteractionDeps, readAction, recordVisit, type Visit } from './visit.ts'
 
 const pageOf = (visit: Visit, choices: readonly PatientChoice[], memberName: string, deps: InteractionDeps) => ({
   memberName,
@@ -22,21 +22,14 @@ const pageOf = (visit: Visit, choices: readonly PatientChoice[], memberName: str
 })
 
 /** Told at once and in plain words, with one button back to the app. */
-const showNoCoverage = async (visit: Visit, memberName: string, deps: InteractionDeps): Promise<void> => {
-  await deps.database.transaction((trx) =>
-    deps.audit.record(trx, {
-      type: 'access.no-coverage',
-      outcome: 'refused',
-      plan: deps.environment.plan.id,
-      issuer: deps.environment.id,
-      actor: `member:${visit.member?.id}`,
-      memberId: visit.member?.id,
-      appId: visit.authorization.client.app.id,
-      requestId: visit.ctx.state.requestId,
-    }),
-  )
+const showNoCoverage = async (
+  visit: Visit,
+  member: { id: string; name: string },
+  deps: InteractionDeps,
+): Promise<void> => {
+  await recordVisit(visit, member, { type: 'access.no-coverage', outcome: 'refused' }, deps)
   deps.views.renderPage(visit.ctx, 'interaction/no-coverage', {
-    memberName,
+    memberName: member.name,
     app: visit.app,
     action: `${visit.path}/deny`,
     switchAction: `${visit.path}/switch`,
@@ -51,7 +44,7 @@ export const showPatient = async (
   fault: 'choose-one' | null = null,
 ): Promise<void> => {
   const choices = await deps.directory.patientChoices(deps.environment.id, member.id)
-  if (choices.length === 0) return showNoCoverage(visit, member.name, deps)
+  if (choices.length === 0) return showNoCoverage(visit, member, deps)
   deps.views.renderPage(
     visit.ctx,
     'interaction/patient',
@@ -70,18 +63,7 @@ export const submitPatient = async (
   // Asked anew: whatever the page offered, only what this member may share now counts.
   const choice = chosen ? await deps.directory.choice(deps.environment.id, member.id, chosen) : undefined
   if (!choice) return showPatient(visit, member, deps, 'choose-one')
-  await deps.database.transaction((trx) =>
-    deps.audit.record(trx, {
-      type: 'patient.chosen',
-      plan: deps.environment.plan.id,
-      issuer: deps.environment.id,
-      actor: `member:${member.id}`,
-      memberId: member.id,
-      patientId: choice.patientId,
-      appId: visit.authorization.client.app.id,
-      requestId: visit.ctx.state.requestId,
-      details: { relation: choice.relation, delegationId: choice.delegationId },
-    }),
-  )
+  const { patientId, relation, delegationId } = choice
+  await recordVisit(visit, member, { type: 'patient.chosen', patientId, details: { relation, delegationId } }, deps)
   goOn(visit, await deps.authorizations.patientChosen(visit.ctx, visit.authorization.uid, choice.patientId))
 }

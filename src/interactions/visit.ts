@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Context } from 'koa'
 import type { Gate } from '../accounts/gate.ts'
 import type { SignIn } from '../accounts/sign-in.ts'
-import type { Audit } from '../audit/audit.ts'
+import type { Audit, AuditEvent } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
 import { pathOf } from '../config/urls.ts'
 import { LatchkeyError } from '../errors.ts'
@@ -148,6 +148,25 @@ export const readAction = async (
 
 /** What a CSRF token is bound to: one action of one authorization. */
 export const actionName = (visit: Visit, action: string): string => `${action}:${visit.authorization.uid}`
+
+/** Writes into the audit trail what this member saw or did at this visit. */
+export const recordVisit = (
+  { ctx, authorization }: Visit,
+  member: { id: string },
+  event: Pick<AuditEvent, 'type' | 'outcome' | 'patientId' | 'details'>,
+  { database, audit, environment }: InteractionDeps,
+): Promise<void> =>
+  database.transaction((trx) =>
+    audit.record(trx, {
+      ...event,
+      plan: environment.plan.id,
+      issuer: environment.id,
+      actor: `member:${member.id}`,
+      memberId: member.id,
+      appId: authorization.client.app.id,
+      requestId: ctx.state.requestId,
+    }),
+  )
 
 /** Turns to another page of the same step. */
 export const turnTo = ({ ctx }: Visit, location: string): void => seeOther(ctx, location)

@@ -10,7 +10,7 @@ import type { Attestation } from '../portal/attestation.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { oneValue } from '../web/forms.ts'
 import { decideOnce } from './shown.ts'
-import { actionName, type InteractionDeps, leave, readAction, turnTo, type Visit } from './visit.ts'
+import { actionName, type InteractionDeps, leave, readAction, recordVisit, turnTo, type Visit } from './visit.ts'
 
 const passedKind = 'WarningPassed'
 /** Longer than an authorization lives. */
@@ -31,19 +31,7 @@ const record = (
   member: MemberRow,
   { state, id }: Attestation,
   deps: InteractionDeps,
-): Promise<void> =>
-  deps.database.transaction((trx) =>
-    deps.audit.record(trx, {
-      type,
-      plan: deps.environment.plan.id,
-      issuer: deps.environment.id,
-      actor: `member:${member.id}`,
-      memberId: member.id,
-      appId: visit.authorization.client.app.id,
-      requestId: visit.ctx.state.requestId,
-      details: { attestation: state, attestationId: id },
-    }),
-  )
+): Promise<void> => recordVisit(visit, member, { type, details: { attestation: state, attestationId: id } }, deps)
 
 const mustWarn = async (
   visit: Visit,

@@ -9,6 +9,7 @@ import type { Audit } from '../audit/audit.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionChangeRow, Tables } from '../storage/tables.ts'
+import { isOffline } from './consents.ts'
 import { readChoices } from './directory.ts'
 import type { Endings } from './endings.ts'
 import { parseContext, readAuthorityEnd, readStanding } from './grants.ts'
@@ -193,7 +194,7 @@ export function createChanges(deps: {
         let found = false
         let extended = false
         for (const { id: grantId, scope, expires_at: end } of grants) {
-          if (!scope.split(' ').includes('offline_access')) continue
+          if (!isOffline(scope)) continue
           // One that rests on a delegation that has ended is not revived by a later one (R34).
           if ((await readStanding(trx, { issuer, grantId, now: now() })) !== 'live') continue
           found = true
@@ -215,7 +216,9 @@ export function createChanges(deps: {
         const { issuer, connectionId, memberId, requestId } = change
         await ofMember(trx, change)
         const ended = await endings.endConnection(trx, {
-          ...{ issuer, connectionId, requestId },
+          issuer,
+          connectionId,
+          requestId,
           reason: 'revoked_by_member',
           actor: `member:${memberId}`,
         })

@@ -3,9 +3,9 @@
  */
 import { managementPath } from '../config/addresses.ts'
 import type { Environment } from '../config/settings.ts'
+import { pathOf } from '../config/urls.ts'
 import { sha256 } from '../secrets.ts'
-import { allTicked, type Choices, type Ticked } from '../smart/choices.ts'
-import { bundlesOf } from '../smart/scope-words.ts'
+import { allTicked, type Choices, inBundles, type Ticked } from '../smart/choices.ts'
 import type { Translator } from '../web/i18n.ts'
 import type {
   ConnectionCard,
@@ -25,6 +25,7 @@ import {
   sharedChoices,
   sharedRecords,
 } from './connection-words.ts'
+import { isOffline } from './consents.ts'
 import type { Extension } from './extension.ts'
 import type { ConnectionDetail, ConnectionSummary, HistoryEntry } from './overview.ts'
 
@@ -53,8 +54,8 @@ export const actionOf = (action: 'end' | 'narrow' | 'extend', connectionId: stri
   `${action}:${connectionId}:${shown}`
 
 export const frameOf = ({ environment, member }: Pick<Looking, 'environment' | 'member'>) => {
-  const listHref = managementPath(environment)
-  return { memberName: member.name, listHref, signOutHref: listHref.replace(/connections$/, 'sign-out') }
+  const signOutHref = `${pathOf(environment.issuer)}/sign-out`
+  return { memberName: member.name, listHref: managementPath(environment), signOutHref }
 }
 
 export const appFace = ({ app, developer }: ConnectionSummary): AppFace => ({
@@ -154,7 +155,7 @@ const lineOf = (entry: HistoryEntry, connection: ConnectionSummary, memberId: st
     case 'shared':
     case 'denied': {
       const { endsAt, grantedScope } = entry.consent
-      const once = entry.kind === 'shared' && !grantedScope.split(' ').includes('offline_access')
+      const once = entry.kind === 'shared' && !isOffline(grantedScope)
       return { ...line, kind: once ? 'shared-once' : entry.kind, who: person(connection.approvedBy), endsAt }
     }
   }
@@ -205,7 +206,7 @@ export const narrowPage = (
   asked: { changed: boolean; said: string },
 ): NarrowPage => {
   const { environment, words } = looking
-  const { types, wildcard } = sharedChoices(environment, connection)
+  const choices = sharedChoices(environment, connection)
   const href = hrefOf(environment, connection.id)
   const state = stateOf(connection)
   return {
@@ -213,19 +214,15 @@ export const narrowPage = (
     app: appFace(connection),
     ...partiesOf(connection),
     href,
-    bundles: bundlesOf(types.keys()).map(({ key, resources }) => ({
-      key,
-      resources: resources.flatMap((type) => {
-        const choice = types.get(type)
-        if (!choice) return []
-        const categories = (choice.categories ?? []).map((each) => ({
-          value: `${type}/${each.key}`,
-          label: categoryLabel(type, each, words),
-        }))
-        return [{ type, details: choice.categories ? [] : detailsOf(choice, words), whole: choice.whole, categories }]
-      }),
-    })),
-    wildcard,
+    bundles: inBundles(choices, (choice) => {
+      const { type, whole } = choice
+      const categories = (choice.categories ?? []).map((each) => ({
+        value: `${type}/${each.key}`,
+        label: categoryLabel(type, each, words),
+      }))
+      return { type, details: choice.categories ? [] : detailsOf(choice, words), whole, categories }
+    }),
+    wildcard: choices.wildcard,
     sensitive: releasedKinds(environment.plan, connection.sensitivities).map((category) => ({
       value: category.code,
       ...sensitiveKind(category, words),

@@ -4,7 +4,7 @@
  * Owns: the way from scopes to what a page shows. Does not own: which boxes scopes make (smart/choices), or the pages.
  */
 import type { Api, Environment, Plan, SensitiveCategory } from '../config/settings.ts'
-import { type Choices, choicesOf, type TypeChoice } from '../smart/choices.ts'
+import { type Choices, choicesOf, inBundles, type TypeChoice } from '../smart/choices.ts'
 import { parseScopes, type ResourceScope } from '../smart/scope.ts'
 import { bundlesOf } from '../smart/scope-words.ts'
 import type { Translator } from '../web/i18n.ts'
@@ -61,16 +61,10 @@ export const bundleKeys = (environment: Environment, shared: Pick<Shared, 'scope
 
 /** Everything that is shared, down to the category. */
 export const sharedRecords = (environment: Environment, shared: Shared, words: Translator): SharedRecords => {
-  const { types, wildcard } = sharedChoices(environment, shared)
+  const choices = sharedChoices(environment, shared)
   return {
-    bundles: bundlesOf(types.keys()).map(({ key, resources }) => ({
-      key,
-      resources: resources.flatMap((type) => {
-        const choice = types.get(type)
-        return choice ? [{ type, details: detailsOf(choice, words) }] : []
-      }),
-    })),
-    wildcard,
+    bundles: inBundles(choices, (choice) => ({ type: choice.type, details: detailsOf(choice, words) })),
+    wildcard: choices.wildcard,
     identity: parseScopes(shared.scope).scopes.some(({ text }) => text === 'openid'),
     sensitive: releasedKinds(environment.plan, shared.sensitivities).map((category) => sensitiveKind(category, words)),
     unguarded: apisOf(environment, shared.apis).some(({ sensitivity }) => sensitivity !== 'enforced'),

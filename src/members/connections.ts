@@ -7,13 +7,13 @@
  * later (changes.ts), tokens and the engine's payload (oidc), or the words of letters.
  * Hands to: oidc, which asks for the context and the standing of a grant whenever it issues, refreshes or introspects.
  */
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
-import { InputFaults, LatchkeyError } from '../errors.ts'
+import { LatchkeyError } from '../errors.ts'
 import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
-import type { Tables } from '../storage/tables.ts'
+import type { ConnectionRow, GrantRow, Tables } from '../storage/tables.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
 import { type Changes, createChanges } from './changes.ts'
 import { type Decision, insertConsent, type LastDecision, readLastDecision, type SharedPart } from './consents.ts'
@@ -27,21 +27,9 @@ import {
   readStanding,
   type StoredContext,
 } from './grants.ts'
+import { type ConnectionLetter, type Outbox, postLetter } from './letters.ts'
 import { createNarrowing, leftOf } from './narrowing.ts'
 import { createOverview, type Overview } from './overview.ts'
-
-/** A letter in the plan's words; the caller wrote them. */
-export interface ConnectionLetter {
-  recipient: string
-  subject: string
-  body: string
-  language: string
-}
-
-/** Where letters are posted: the outbox of `ops`. */
-export interface Outbox {
-  post(trx: Transaction<Tables>, letter: ConnectionLetter & { plan: string; issuer: string | null }): Promise<void>
-}
 
 /** A decision to share: all scopes, `openid fhirUser launch/patient offline_access` too; its end is the date that the member saw. */
 export interface SharedDecision extends Decision, SharedPart {
@@ -67,6 +55,11 @@ export interface Connections extends Endings, Changes, Overview {
     issuer: string,
     about: { memberId: string; patientId: string; appId: string },
   ): Promise<LastDecision | undefined>
+  /** Is a grant of theirs live at this API, so that a new decision replaces it (R29)? */
+  isConnected(
+    issuer: string,
+    about: { memberId: string; patientId: string; appId: string; api: string },
+  ): Promise<boolean>
   /** What tokens of a grant say, and its standing now; undefined: no such grant, or not decided yet. */
   grantContext(issuer: string, grantId: string): Promise<GrantContext | undefined>
   /** May tokens of this grant be issued and honoured at `now` (milliseconds)? One query (R34). */
@@ -92,16 +85,34 @@ const noteUse = prepared((db, value: Named<{ connectionId: string; at: number }>
     .where('id', '=', value('connectionId')),
 )
 
+type ConnectionKey = Pick<ConnectionRow, 'issuer' | 'member_id' | 'patient_id' | 'app_id'>
+type OpenGrant = Pick<GrantRow, 'id' | 'context' | 'scope' | 'expires_at'>
+
+/** The grants of the open connection of member, patient and app that have not ended. */
+const readOpenGrants = (db: Kysely<Tables>, key: ConnectionKey, now: number): Promise<OpenGrant[]> =>
+  db
+    .selectFrom('connections as c')
+    .innerJoin('grants as g', 'g.connection_id', 'c.id')
+    .select(['g.id', 'g.context', 'g.scope', 'g.expires_at'])
+    .where('c.issuer', '=', key.issuer)
+    .where('c.member_id', '=', key.member_id)
+    .where('c.patient_id', '=', key.patient_id)
+    .where('c.app_id', '=', key.app_id)
+    .where('c.ended_at', 'is', null)
+    .where('g.ended_at', 'is', null)
+    .where('g.expires_at', '>', now)
+    .execute()
+
 export function createConnections(deps: ConnectionsDeps): Connections {
   const { database, audit, mail, now, newId } = deps
   const endings = createEndings(deps)
   const narrowGrant = createNarrowing({ ...deps, endings })
 
-  const keyOf = (decision: Decision) => ({
-    issuer: decision.issuer,
-    member_id: decision.memberId,
-    patient_id: decision.choice.patientId,
-    app_id: decision.app.id,
+  const keyOf = ({ issuer, memberId, choice, app }: Decision): ConnectionKey => ({
+    issuer,
+    member_id: memberId,
+    patient_id: choice.patientId,
+    app_id: app.id,
   })
 
   /**
@@ -111,27 +122,13 @@ export function createConnections(deps: ConnectionsDeps): Connections {
   async function holdWider(trx: Transaction<Tables>, decision: SharedDecision): Promise<string[]> {
     const key = keyOf(decision)
     await lockByName(trx, `connection ${Object.values(key).join(' ')}`)
-    const open = await trx
-      .selectFrom('connections')
-      .select('id')
-      .where((eb) => eb.and(key))
-      .where('ended_at', 'is', null)
-      .executeTakeFirst()
-    if (!open) return []
-    const rows = await trx
-      .selectFrom('grants')
-      .select(['id', 'context', 'scope', 'expires_at'])
-      .where('connection_id', '=', open.id)
-      .where('ended_at', 'is', null)
-      .where('expires_at', '>', now())
-      .execute()
-    const isWider = ({ context, scope, expires_at }: (typeof rows)[number]): boolean => {
+    const isWider = ({ context, scope, expires_at }: OpenGrant): boolean => {
       const { api, sensitivities = [] } = context === null ? { api: null } : parseContext(context)
       if (api !== decision.context.api) return false
       const left = leftOf({ scope, sensitivities, endsAt: expires_at }, { ...decision, scope: decision.grantedScope })
       return left === undefined || left.cut || left.endsAt < expires_at
     }
-    const wider = rows.filter(isWider).map(({ id }) => id)
+    const wider = (await readOpenGrants(trx, key, now())).filter(isWider).map(({ id }) => id)
     if (wider.length > 0)
       await trx.selectFrom('grants').select('id').where('id', 'in', wider).orderBy('id').forUpdate().execute()
     return wider.sort()
@@ -201,22 +198,6 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     }
   }
 
-  /** An address that nothing can be sent to is no reason to refuse what the member decided; the trail says so. */
-  async function postLetter(
-    trx: Transaction<Tables>,
-    decision: SharedDecision,
-  ): Promise<'posted' | 'none' | 'refused'> {
-    if (!decision.letter) return 'none'
-    const { recipient, subject, body, language } = decision.letter
-    try {
-      await mail.post(trx, { plan: decision.plan, issuer: decision.issuer, recipient, subject, body, language })
-      return 'posted'
-    } catch (error) {
-      if (error instanceof InputFaults) return 'refused'
-      throw error
-    }
-  }
-
   function auditOf(decision: Decision) {
     return {
       plan: decision.plan,
@@ -265,7 +246,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
         await narrowOlder(trx, decision, older)
         const consentId = newId()
         await insertConsent(trx, decision, { ...decision, connectionId }, { id: consentId, at: now() })
-        const letter = await postLetter(trx, decision)
+        const letter = await postLetter(trx, mail, decision, decision.letter)
         await audit.record(trx, {
           ...auditOf(decision),
           type: 'consent.shared',
@@ -303,6 +284,15 @@ export function createConnections(deps: ConnectionsDeps): Connections {
     },
 
     lastDecision: (issuer, about) => readLastDecision(database.db, { issuer, ...about }),
+
+    async isConnected(issuer, { memberId, patientId, appId, api }) {
+      const key = { issuer, member_id: memberId, patient_id: patientId, app_id: appId }
+      for (const { id: grantId, context } of await readOpenGrants(database.db, key, now())) {
+        if (context === null || parseContext(context).api !== api) continue
+        if ((await readStanding(database.db, { issuer, grantId, now: now() })) === 'live') return true
+      }
+      return false
+    },
 
     grantContext: (issuer, grantId) => readContext(database.db, { issuer, grantId, now: now() }),
 

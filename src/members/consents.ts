@@ -57,6 +57,9 @@ export interface SharedPart {
   endsAt: number
 }
 
+/** May the app go on with it while the member is away? Else it was shared once. */
+export const isOffline = (scope: string): boolean => scope.split(' ').includes('offline_access')
+
 /** The stored form of a record, in `consents.record`. */
 type StoredRecord = ConsentRecord & { duration: string | null }
 

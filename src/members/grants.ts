@@ -7,6 +7,9 @@ import { type Named, prepared } from '../storage/prepared.ts'
 import type { GrantRow, Tables } from '../storage/tables.ts'
 import { delegationInForce, lastEnd } from './delegates.ts'
 
+/** No access token lives longer, whatever the setting was when it was made (R8). */
+export const longestAccessMillis = 3_600_000
+
 /** R9's sub-codes: why a grant is over. */
 export type EndReason =
   | 'revoked_by_member'

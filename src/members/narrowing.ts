@@ -13,7 +13,7 @@ import { isSensitiveScope, longestList, parseScopes, type Scope, scopeText } fro
 import { covers, intersect } from '../smart/scope-set.ts'
 import type { Tables } from '../storage/tables.ts'
 import type { Endings } from './endings.ts'
-import { type EndReason, parseContext, type StoredContext } from './grants.ts'
+import { type EndReason, longestAccessMillis, parseContext, type StoredContext } from './grants.ts'
 
 /** How much is shared, and until when. */
 export interface Extent {
@@ -47,9 +47,6 @@ export function unionOf(extents: readonly Extent[]): Extent {
     endsAt: Math.max(0, ...extents.map(({ endsAt }) => endsAt)),
   }
 }
-
-/** Access tokens live this long at most (R8), in milliseconds. */
-const LONGEST_ACCESS = 3_600_000
 
 /** What is said by its being there, whatever data is shared; a scope for a sensitive category goes with its category. */
 const alwaysKept = (scope: Scope): boolean => scope.kind === 'plain' && !isSensitiveScope(scope.text)
@@ -137,7 +134,7 @@ export function createNarrowing(deps: {
     }
     const { scope, sensitivities, endsAt, cut } = left
     const shorter = endsAt < held.endsAt
-    const isNew = cut || (shorter && endsAt < now() + LONGEST_ACCESS)
+    const isNew = cut || (shorter && endsAt < now() + longestAccessMillis)
     const revision = Math.max(row.revision + (isNew ? 1 : 0), replayed?.revision ?? 0)
     if (!shorter && revision === row.revision) return false
     const stored: StoredContext = { ...context, sensitivities: [...sensitivities] }
@@ -155,8 +152,15 @@ export function createNarrowing(deps: {
       .execute()
     if (!replayed)
       endingsLog?.note(trx, {
-        ...{ kind: 'narrowing', at: now(), issuer, grantId, revision, endsAt, actor },
-        ...{ scope, sensitivities: [...sensitivities] },
+        kind: 'narrowing',
+        at: now(),
+        issuer,
+        grantId,
+        revision,
+        endsAt,
+        actor,
+        scope,
+        sensitivities: [...sensitivities],
       })
     await audit.record(trx, {
       type: 'grant.narrowed',
@@ -167,8 +171,12 @@ export function createNarrowing(deps: {
       grantId,
       requestId: requestId ?? undefined,
       details: {
-        ...{ clientId: row.client_id, connectionId: row.connection_id, revision, endsAt },
-        ...{ scope, sensitivities: [...sensitivities] },
+        clientId: row.client_id,
+        connectionId: row.connection_id,
+        revision,
+        endsAt,
+        scope,
+        sensitivities: [...sensitivities],
         ...(replayed ? { replayedFrom: new Date(replayed.at).toISOString() } : {}),
       },
     })

@@ -8,7 +8,7 @@ import type { Kysely } from 'kysely'
 import { linkable } from '../config/urls.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
-import { type Consent, consentOf } from './consents.ts'
+import { type Consent, consentOf, isOffline } from './consents.ts'
 import { delegationInForce, lastEnd, type Relation } from './delegates.ts'
 import { type EndReason, parseContext } from './grants.ts'
 import { type Extent, parseExtent, unionOf } from './narrowing.ts'
@@ -253,7 +253,7 @@ async function readOpenGrants(db: Kysely<Tables>, connections: readonly string[]
     if (row.connection_id === null || row.context === null) continue
     const { api, sensitivities = [] } = parseContext(row.context)
     const { scope, expires_at: endsAt, created_at: createdAt } = row
-    const offline = scope.split(' ').includes('offline_access')
+    const offline = isOffline(scope)
     const others = grants.get(row.connection_id) ?? []
     grants.set(row.connection_id, [...others, { scope, sensitivities, endsAt, api, offline, createdAt }])
   }

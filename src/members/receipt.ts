@@ -9,7 +9,7 @@ import { categoriesOf } from '../smart/scope-words.ts'
 import type { ReceiptPage } from '../web/member-pages.ts'
 import { frameOf, historyLines, hrefOf, type Looking } from './connection-pages.ts'
 import { apisOf, restrictionsOf, sharedChoices, sharedRecords } from './connection-words.ts'
-import type { Consent } from './consents.ts'
+import { type Consent, isOffline } from './consents.ts'
 import type { ConnectionDetail } from './overview.ts'
 
 /** What of a decision's grant a receipt needs. */
@@ -37,8 +37,6 @@ const recordOf = ({ record }: Consent, connection: ConnectionDetail, environment
     warning: null,
   }
 
-const isOnce = ({ grantedScope }: Consent): boolean => !grantedScope.split(' ').includes('offline_access')
-
 export const receiptPage = (
   consent: Consent,
   connection: ConnectionDetail,
@@ -59,7 +57,7 @@ export const receiptPage = (
     discloser: { plan: record.plan, api: api?.name ?? grant.api },
     recipient: { app: record.app, developer: record.developer, website: record.website },
     shared: sharedRecords(environment, { scope, sensitivities, apis: [grant.api] }, words),
-    once: isOnce(consent),
+    once: !isOffline(consent.grantedScope),
     endsAt: consent.endsAt ?? consent.decidedAt,
     stopUrl: new URL(href, environment.issuer).href,
     signer: { name: record.member, relation: record.relation },

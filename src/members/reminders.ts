@@ -7,15 +7,14 @@
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
-import { InputFaults } from '../errors.ts'
 import type { Database } from '../storage/database.ts'
 import type { Jobs } from '../storage/jobs.ts'
 import type { Tables } from '../storage/tables.ts'
 import type { I18n } from '../web/i18n.ts'
 import { REMINDED_BEFORE } from './connection-pages.ts'
-import type { ConnectionLetter, Outbox } from './connections.ts'
 import { extensionOf } from './extension.ts'
 import { readAuthorityEnd, readStanding } from './grants.ts'
+import { type Outbox, postLetter } from './letters.ts'
 import { reminderLetter } from './reminder-letter.ts'
 
 const HOUR = 3_600_000
@@ -143,25 +142,13 @@ async function remindOne(
     memberId: connection.member_id,
     patientId: connection.patient_id,
     appId: connection.app_id,
-    details: { connectionId, endsAt, letter: letter ? await post(trx, environment, letter, mail) : 'none' },
+    details: {
+      connectionId,
+      endsAt,
+      letter: await postLetter(trx, mail, { plan: environment.plan.id, issuer }, letter),
+    },
   })
   return true
-}
-
-/** An address that nothing can be sent to keeps nobody else's letter from being written. */
-async function post(
-  trx: Transaction<Tables>,
-  environment: Environment,
-  letter: ConnectionLetter,
-  mail: Outbox,
-): Promise<'posted' | 'refused'> {
-  try {
-    await mail.post(trx, { plan: environment.plan.id, issuer: environment.id, ...letter })
-    return 'posted'
-  } catch (error) {
-    if (error instanceof InputFaults) return 'refused'
-    throw error
-  }
 }
 
 async function lastExtension(trx: Transaction<Tables>, connectionId: string): Promise<number> {

@@ -7,6 +7,7 @@
 import type { Context } from 'koa'
 import { managementPath } from '../config/addresses.ts'
 import type { Environment } from '../config/settings.ts'
+import { pathOf } from '../config/urls.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import type { Forms } from '../web/forms.ts'
 import { seeOther } from '../web/see-other.ts'
@@ -53,7 +54,7 @@ export const createVisits = (deps: MemberDeps): { onVisit: OnVisit; onConnection
       // To a page that can be looked at; what was posted is not done without its member.
       const next = ctx.path.replace(/\/end$/, '').replace(/\.json$/, '')
       const query = next === list ? '' : `?next=${encodeURIComponent(next)}`
-      return seeOther(ctx, `${list.slice(0, -'connections'.length)}sign-in${query}`)
+      return seeOther(ctx, `${pathOf(environment.issuer)}/sign-in${query}`)
     }
     if (member.locale) ctx.state.preferredLanguage = member.locale
     const csrf = (action: string) => forms.csrfToken(ctx, action)

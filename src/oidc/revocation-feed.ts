@@ -161,11 +161,11 @@ export const createRevocationFeed = (deps: {
     res.once('close', finish)
     ctx.respond = false
     // The connection is for this stream alone, and ends with it.
-    for (const [name, value] of Object.entries({
-      ...{ 'Content-Type': 'text/event-stream; charset=utf-8', Connection: 'close', 'X-Accel-Buffering': 'no' },
-    }))
-      res.setHeader(name, value)
-    res.statusCode = 200
+    res.writeHead(200, {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      Connection: 'close',
+      'X-Accel-Buffering': 'no',
+    })
     res.write('retry: 1000\n\n')
     await send()
   }
@@ -185,7 +185,10 @@ export const createRevocationFeed = (deps: {
       const client = credentials && (await readerOf(credentials))
       if (!client) {
         ctx.set('WWW-Authenticate', `Basic realm="${environment.issuer}", charset="UTF-8"`)
-        return refuse(ctx, 401, 'invalid_client', 'no credential of a client was presented by HTTP Basic')
+        const wrong = credentials
+          ? 'the client_id or the client_secret is wrong'
+          : 'send Authorization: Basic with the client_id and client_secret of a resource server'
+        return refuse(ctx, 401, 'invalid_client', wrong)
       }
       // An app is right about who it is, and no reader all the same: what others shared is none of its business.
       if (client.kind !== 'resource-server')

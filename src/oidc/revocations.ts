@@ -8,7 +8,7 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { Log } from '../log.ts'
-import type { StoredContext } from '../members/grants.ts'
+import { longestAccessMillis, type StoredContext } from '../members/grants.ts'
 import type { Database } from '../storage/database.ts'
 import { withPatience } from '../storage/patience.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
@@ -33,11 +33,9 @@ export interface Heard {
   revocation: Revocation
 }
 
-/** No access token of ours lives longer, whatever the setting was when it was made (R8). */
-const longestTokenMillis = 3_600_000
 /** By how much a resource server's clock may differ, and more. */
 const clockMillis = 60_000
-const windowMillis = longestTokenMillis + clockMillis
+const windowMillis = longestAccessMillis + clockMillis
 /** A commit comes after the time that its rows say, and another node's clock is another. */
 const overlapMillis = 20_000
 const pollMillis = 250

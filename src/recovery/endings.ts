@@ -20,9 +20,15 @@ const endingSchema = z.discriminatedUnion('kind', [
   z.object({ ...end, kind: z.literal('grant'), grantId: id }),
   z.object({ ...end, kind: z.literal('connection'), connectionId: id }),
   z.object({
-    ...{ ...common, kind: z.literal('narrowing'), grantId: id, actor: id },
+    ...common,
+    kind: z.literal('narrowing'),
+    grantId: id,
+    actor: id,
     // What was left of the grant.
-    ...{ scope: z.string().max(longestList), sensitivities: z.array(id), endsAt: z.int(), revision: z.int().min(0) },
+    scope: z.string().max(longestList),
+    sensitivities: z.array(id),
+    endsAt: z.int(),
+    revision: z.int().min(0),
   }),
   z.object({ ...common, kind: z.literal('delegation'), delegationId: id, actor: id }),
   z.object({ ...common, kind: z.literal('access-token'), jti: id, expiresAt: z.int() }),

@@ -125,7 +125,9 @@ export function createRevocations(options: FollowerOptions): Revocations {
 
   async function readList(): Promise<void> {
     const list = await fetchJson(await findAddress(), fetch, {
-      ...{ headers: { authorization }, longest: longestList, signal: stop.signal },
+      headers: { authorization },
+      longest: longestList,
+      signal: stop.signal,
     })
     if (!Array.isArray(list.entries)) throw new Error('the feed has no entries')
     list.entries.forEach(take)

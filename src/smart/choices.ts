@@ -7,7 +7,7 @@
  */
 import { isSensitiveScope, parseScope, parseScopes, type ResourceScope, type Scope, spellScope } from './scope.ts'
 import { covers, expand } from './scope-set.ts'
-import { type Category, categoriesOf } from './scope-words.ts'
+import { bundlesOf, type Category, categoriesOf } from './scope-words.ts'
 import { parseTokenValue, spellTokenValue, type TokenValue, tokenIncludes, tokenOverlap } from './token-value.ts'
 
 /** One category of a type: a box of its own. */
@@ -260,6 +260,16 @@ const joined = (scopes: readonly Scope[]): Scope[] => {
   }
   return result
 }
+
+/** The types in bundles, both in the order in which people see them, each as `part` makes it. */
+export const inBundles = <Part>({ types }: Choices, part: (choice: TypeChoice) => Part) =>
+  bundlesOf(types.keys()).map(({ key, resources }) => ({
+    key,
+    resources: resources.flatMap((type) => {
+      const choice = types.get(type)
+      return choice ? [part(choice)] : []
+    }),
+  }))
 
 /** Everything that is offered, ticked: what a consent page shows at first, but for the plain scopes. */
 export const allTicked = ({ types }: Choices): Omit<Ticked, 'plain'> => ({

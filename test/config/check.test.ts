@@ -157,6 +157,11 @@ describe('options by themselves', () => {
       '/a',
       `${SANDBOX}.endpoints.authorize: is no option here; did you mean authorization?`,
     ],
+    [
+      'consent.offlineDays',
+      365,
+      'consent.offlineDays: is no option any more; for how long members may share is said by each plan: plans.*.sharing',
+    ],
     ['mail.password', 'hunter2', 'mail.password: is no option here; accepted are from, smtpUrl'],
   ])('unknown option %s is refused', (path, value, message) => {
     expect(faultsWith(path, value)).toContain(message)
