@@ -27,7 +27,8 @@ import {
 } from './connection-words.ts'
 import { isOffline } from './consents.ts'
 import type { Extension } from './extension.ts'
-import type { ConnectionDetail, ConnectionSummary, HistoryEntry } from './overview.ts'
+import type { HistoryEntry } from './history.ts'
+import type { ConnectionDetail, ConnectionSummary } from './overview.ts'
 
 /** Who looks, where, when, and in which words. */
 export interface Looking {

@@ -2,16 +2,17 @@
  * Connections as members see them (R28, R34): their own, and those that others made of their own record.
  *
  * Owns: what a list and a page of one connection say, read in a few queries whatever has been shared over the years. History
- * is told by the rows themselves, never by the audit trail. Does not own: words, or changing anything (changes.ts).
+ * is told by rows too (history.ts). Does not own: words, or changing anything (changes.ts).
  */
 import type { Kysely } from 'kysely'
 import { linkable } from '../config/urls.ts'
 import type { Database } from '../storage/database.ts'
 import type { ConnectionRow, Tables } from '../storage/tables.ts'
-import { type Consent, consentOf, isOffline } from './consents.ts'
+import { type Consent, isOffline } from './consents.ts'
 import { delegationInForce, lastEnd, type Relation } from './delegates.ts'
 import { type EndReason, parseContext } from './grants.ts'
-import { type Extent, parseExtent, unionOf } from './narrowing.ts'
+import { type HistoryEntry, readHistory } from './history.ts'
+import { type Extent, unionOf } from './narrowing.ts'
 
 export interface ConnectionSummary {
   id: string
@@ -42,17 +43,6 @@ export interface ConnectionSummary {
   ended: { at: number | null; reason: EndReason } | null
 }
 
-/** What happened to a connection, the newest first. */
-export type HistoryEntry = { at: number } & (
-  | { kind: 'shared' | 'denied'; consent: Consent }
-  | ({ kind: 'narrowed' | 'extended'; by: { memberId: string; name: string } } & Extent)
-  | { kind: 'used' }
-  /** One of several grants: another device's goes on. */
-  | { kind: 'grant-ended'; reason: EndReason }
-  /** `by`: the member who ended it, where it is known. */
-  | { kind: 'ended'; reason: EndReason; by: { memberId: string; name: string } | null }
-)
-
 export interface ConnectionDetail extends ConnectionSummary {
   history: HistoryEntry[]
   /** The decisions of it, the newest first. */
@@ -65,12 +55,6 @@ export interface Overview {
   /** One of them; undefined where it is not theirs to see. */
   detail(issuer: string, memberId: string, connectionId: string): Promise<ConnectionDetail | undefined>
 }
-
-/** So much of a history is told; who launches an app every day decides every day. */
-const LONGEST_HISTORY = 200
-
-/** An end of one grant that ended with its connection is told once. */
-const SAME_MOMENT = 5_000
 
 export function createOverview({ database, now }: { database: Database; now: () => number }): Overview {
   const { db } = database
@@ -139,13 +123,7 @@ export function createOverview({ database, now }: { database: Database; now: () 
       if (connectionId.includes('\0')) return undefined
       const [summary] = await summaries(issuer, memberId, connectionId)
       if (!summary) return undefined
-      const consents = await readConsents(db, issuer, summary)
-      const history = [
-        ...consents.map((consent) => ({ at: consent.decidedAt, kind: consent.decision, consent })),
-        ...(await readChanges(db, summary)),
-      ]
-      if (summary.lastUsedAt !== null) history.push({ at: summary.lastUsedAt, kind: 'used' })
-      return { ...summary, history: history.sort((a, b) => b.at - a.at).slice(0, LONGEST_HISTORY), consents }
+      return { ...summary, ...(await readHistory(db, issuer, summary)) }
     },
   }
 }
@@ -270,60 +248,4 @@ async function readLastEnds(db: Kysely<Tables>, connections: readonly string[]):
     .groupBy('connection_id')
     .execute()
   return new Map(rows.map(({ connection_id: id, end }) => [id ?? '', Number(end)]))
-}
-
-/** The decisions of a connection. Those of an earlier release do not name it, and no other one was open at their time. */
-async function readConsents(db: Kysely<Tables>, issuer: string, of: ConnectionSummary): Promise<Consent[]> {
-  const rows = await db
-    .selectFrom('consents')
-    .selectAll()
-    .where('issuer', '=', issuer)
-    .where('member_id', '=', of.approvedBy.memberId)
-    .where('patient_id', '=', of.patient.id)
-    .where('app_id', '=', of.app.id)
-    .where('decided_at', '>=', of.since)
-    .where('decided_at', '<=', of.ended?.at ?? Number.MAX_SAFE_INTEGER)
-    .where((eb) => eb.or([eb('connection_id', '=', of.id), eb('connection_id', 'is', null)]))
-    .orderBy('decided_at', 'desc')
-    .orderBy('id', 'desc')
-    .limit(LONGEST_HISTORY)
-    .execute()
-  return rows.map(consentOf)
-}
-
-/** What happened to a connection beside decisions on a consent page. */
-async function readChanges(db: Kysely<Tables>, of: ConnectionSummary): Promise<HistoryEntry[]> {
-  const changes = await db
-    .selectFrom('connection_changes as x')
-    .innerJoin('members as m', 'm.id', 'x.member_id')
-    .select(['x.kind', 'x.details', 'x.changed_at', 'x.member_id', 'm.name'])
-    .where('x.connection_id', '=', of.id)
-    .orderBy('x.changed_at', 'desc')
-    .limit(LONGEST_HISTORY)
-    .execute()
-  const entries: HistoryEntry[] = []
-  for (const row of changes) {
-    const by = { memberId: row.member_id, name: row.name }
-    if (row.kind !== 'ended') entries.push({ at: row.changed_at, kind: row.kind, by, ...parseExtent(row.details) })
-  }
-  const grants = await db
-    .selectFrom('grants')
-    .select(['ended_at', 'end_reason'])
-    .where('connection_id', '=', of.id)
-    .where('ended_at', 'is not', null)
-    .orderBy('ended_at', 'desc')
-    .limit(LONGEST_HISTORY)
-    .execute()
-  for (const { ended_at, end_reason } of grants) {
-    const at = ended_at ?? 0
-    const reason = (end_reason ?? 'expired') as EndReason
-    const withConnection = of.ended?.reason === reason && Math.abs(at - (of.ended.at ?? 0)) < SAME_MOMENT
-    if (!withConnection) entries.push({ at, kind: 'grant-ended', reason })
-  }
-  if (of.ended?.at != null) {
-    const last = changes.find((row) => row.kind === 'ended')
-    const by = last ? { memberId: last.member_id, name: last.name } : null
-    entries.push({ at: of.ended.at, kind: 'ended', reason: of.ended.reason, by })
-  }
-  return entries
 }

@@ -199,6 +199,14 @@ describe('who may read it', () => {
     await refused(headers)
   })
 
+  it('whoever sent none is told how, and whoever sent a wrong one that it is wrong, and not in which half', async () => {
+    const told = async (headers: Record<string, string>) => (await ask(headers)).body.error_description
+    expect(await told({})).toContain('Authorization: Basic')
+    const wrong = await told(basic('server', 'wrong'))
+    expect(wrong).toBe('the client_id or the client_secret is wrong')
+    expect(await told(basic('nobody', secret))).toBe(wrong)
+  })
+
   it('a credential in the address or a form is none', async () => {
     const at = url
     url = `${at}?client_id=server&client_secret=${encodeURIComponent(secret)}`
