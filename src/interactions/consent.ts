@@ -10,6 +10,7 @@ import { LatchkeyError } from '../errors.ts'
 import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
 import { dayOf, readDay } from '../members/durations.ts'
+import { longestTick } from '../smart/choices.ts'
 import { scopeText } from '../smart/scope.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
@@ -174,14 +175,11 @@ const decisionOf = (
   requestId: visit.ctx.state.requestId,
 })
 
-/** A category that an app named itself is as long as a scope may be. */
-const longestCategory = 600
-
 const answerOf = (form: URLSearchParams, offer: Offer): Answer => ({
   boxes: offeredBoxes(offer, {
     // Not `resource`, as in 0.2: a server of that release would take a type for all of it, whatever stands below.
     resources: manyValues(form, 'type'),
-    categories: manyValues(form, 'category', { max: longestCategory }),
+    categories: manyValues(form, 'category', { max: longestTick }),
     sensitive: manyValues(form, 'sensitive'),
   }),
   duration: oneValue(form, 'duration') ?? '',

@@ -7,7 +7,7 @@
 import type Router from '@koa/router'
 import { LatchkeyError } from '../errors.ts'
 import { sha256 } from '../secrets.ts'
-import { chosen, type Ticked } from '../smart/choices.ts'
+import { chosen, longestTick, type Ticked } from '../smart/choices.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
 import { manyValues, oneValue, readForm } from '../web/forms.ts'
 import type { ExtendPage } from '../web/member-pages.ts'
@@ -26,7 +26,7 @@ import {
   narrowPage,
   stateOf,
 } from './connection-pages.ts'
-import { apisOf, releasedKinds, sharedChoices } from './connection-words.ts'
+import { releasedKinds, sharedChoices, sharedTypes } from './connection-words.ts'
 import { chosenEnd, extensionOf } from './extension.ts'
 import type { ConnectionDetail } from './overview.ts'
 import type { MemberDeps, MemberVisit, OnConnection } from './visit-routes.ts'
@@ -113,16 +113,16 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
     const sensitivities = manyValues(form, 'sensitive').filter((code) => connection.sensitivities.includes(code))
     const ticked: Ticked = {
       resources: manyValues(form, 'type'),
-      categories: manyValues(form, 'category'),
+      categories: manyValues(form, 'category', { max: longestTick }),
       // A category's own scope goes with it; how long is another page's matter.
       plain: ['offline_access', ...releasedKinds(plan, sensitivities).flatMap(({ scope }) => scope ?? [])],
     }
     const choices = sharedChoices(environment, connection)
     const kept = sensitivities.length === connection.sensitivities.length
     if (kept && isAllTicked(choices, ticked)) return goBack(visit, connection)
-    const resources = new Set(apisOf(environment, connection.apis).flatMap((api) => api.resources))
-    const scopes = chosen(parseScopes(connection.scope).scopes, [...resources], choices, ticked)
-    await connections.narrow({ ...changeOf(visit, connection, shownBy(said)), scope: scopeText(scopes), sensitivities })
+    const { scopes } = parseScopes(connection.scope)
+    const left = scopeText(chosen(scopes, sharedTypes(environment, connection), choices, ticked))
+    await connections.narrow({ ...changeOf(visit, connection, shownBy(said)), scope: left, sensitivities })
     seeOther(visit.ctx, doneHref(environment, connection.id))
   }
 

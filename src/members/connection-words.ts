@@ -22,9 +22,14 @@ interface Shared {
 export const apisOf = ({ apis }: Environment, ids: readonly string[]): Api[] =>
   apis.filter(({ id }) => ids.includes(id))
 
+/** The resource types of its APIs: what a wildcard stands for. */
+export const sharedTypes = (environment: Environment, { apis }: Pick<Shared, 'apis'>): string[] => [
+  ...new Set(apisOf(environment, apis).flatMap(({ resources }) => resources)),
+]
+
 /** The boxes behind what is shared. */
-export const sharedChoices = (environment: Environment, { scope, apis }: Pick<Shared, 'scope' | 'apis'>): Choices =>
-  choicesOf(parseScopes(scope).scopes, [...new Set(apisOf(environment, apis).flatMap(({ resources }) => resources))])
+export const sharedChoices = (environment: Environment, shared: Pick<Shared, 'scope' | 'apis'>): Choices =>
+  choicesOf(parseScopes(shared.scope).scopes, sharedTypes(environment, shared))
 
 /** A category's words: those of `key` where the catalogue has them, else its value. */
 export const categoryLabel = (

@@ -8,7 +8,7 @@
  */
 import type { Transaction } from 'kysely'
 import type { Audit } from '../audit/audit.ts'
-import { pageUrlFault } from '../config/urls.ts'
+import { linkable } from '../config/urls.ts'
 import { newId } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { AttestationRow, CredentialRow, Tables } from '../storage/tables.ts'
@@ -127,7 +127,7 @@ export const createAttestations = (deps: { database: Database; audit: Audit; now
     const said = await newest([...new Set(rows.map(({ appId }) => appId))])
     return rows.map(({ apis, ...row }) => ({
       ...row,
-      website: row.website !== null && pageUrlFault(row.website) === null ? row.website : null,
+      website: linkable(row.website),
       apis: JSON.parse(apis),
       attestation: attestationOf(said.get(row.appId)),
     }))

@@ -40,6 +40,9 @@ export interface Choices {
   wildcard: boolean
 }
 
+/** A category that an app named itself is as long as a scope may be, and stands behind its type. */
+export const longestTick = 600
+
 /** What was left ticked. */
 export interface Ticked {
   /** Resource types. A type that is not here is not shared, whatever is ticked below it. */

@@ -183,6 +183,20 @@ describe('sharing less (R22)', () => {
     expect(await active(next.body.access_token)).toBe(true)
   })
 
+  it('takes a category away that an app named itself, however long its name is', async () => {
+    const long = `urn:of-the-app|${'x'.repeat(300)}`
+    const scope = `launch/patient offline_access patient/Observation.rs?category=${long} patient/Observation.rs?category=laboratory`
+    const tokens = await obtainTokens(other(), { member: 'maria', params: { scope } })
+    expect(tokens.scope).toContain(long)
+    const { visitor, page } = await visitPages(app().issuer, 'maria')
+    const [link = ''] = connectionLinks(page)
+    const done = await uncheck(visitor, link, (value) => value === 'Observation/laboratory')
+    expect(textOf(done)).toContain('Saved. You now share less.')
+    const { body } = await refresh(other(), tokens.refresh_token)
+    expect(body.scope).toContain(long)
+    expect(body.scope).not.toContain('laboratory')
+  })
+
   it('shows what is left, and never offers more', async () => {
     const { visitor, page } = await visitPages(app().issuer, 'cleo')
     const narrow = await visitor.open(`${connectionLinks(page)[0]}/narrow`)
