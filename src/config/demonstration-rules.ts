@@ -22,6 +22,8 @@ export function demonstrationFaults(environment: Environment): Fault[] {
     if (member.language !== null && !plan.languages.includes(member.language)) {
       faults.push({ path: `${at}.language`, message: `must be one of the plan’s: ${plan.languages.join(', ')}` })
     }
+    if (member.fhirUser !== null && member.patients.length + member.delegations.length > 0)
+      faults.push({ path: `${at}.fhirUser`, message: 'is for a practitioner, who has no patients and no delegations' })
   }
   return [...faults, ...patientFaults(demonstration.members, path)]
 }
@@ -31,13 +33,26 @@ function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault
   if (app.kind === 'public' && app.secret !== null) {
     faults.push({ path: `${path}.secret`, message: 'must not be set for a public app, which cannot keep one' })
   }
-  if (app.kind !== 'public' && app.secret === null) {
-    faults.push({ path: `${path}.secret`, message: `is required for a ${app.kind} app` })
+  const asksMembers = app.kind === 'public' || app.kind === 'confidential'
+  const keys = app.jwks !== null || app.jwksUri !== null
+  if (app.kind !== 'public' && app.secret === null && !keys) {
+    faults.push({ path: `${path}.secret`, message: `is required for a ${app.kind} app, or jwks or jwksUri` })
   }
-  if (app.kind === 'resource-server' && app.redirectUris.length > 0) {
-    faults.push({ path: `${path}.redirectUris`, message: 'must be empty for a resource-server, which asks no members' })
+  if (app.jwks !== null && app.jwksUri !== null)
+    faults.push({ path: `${path}.jwksUri`, message: 'must not be set beside jwks' })
+  if (keys && (app.kind === 'public' || app.secret !== null))
+    faults.push({
+      path: `${path}.${app.jwks ? 'jwks' : 'jwksUri'}`,
+      message: 'is for a confidential app or a service without a secret',
+    })
+  if (app.profile === 'fapi2' && !keys)
+    faults.push({ path: `${path}.profile`, message: 'fapi2 needs jwks or jwksUri: the app authenticates with keys' })
+  if (app.kind === 'service' && app.scopes === null)
+    faults.push({ path: `${path}.scopes`, message: 'is required for a service: what it was approved for' })
+  if (!asksMembers && app.redirectUris.length > 0) {
+    faults.push({ path: `${path}.redirectUris`, message: `must be empty for a ${app.kind}, which asks no members` })
   }
-  if (app.kind !== 'resource-server' && app.redirectUris.length === 0) {
+  if (asksMembers && app.redirectUris.length === 0) {
     faults.push({ path: `${path}.redirectUris`, message: `is required for a ${app.kind} app: at least one address` })
   }
   app.redirectUris.forEach((uri, index) => {
@@ -46,15 +61,23 @@ function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault
     if (app.redirectUris.indexOf(uri) < index)
       faults.push({ path: `${path}.redirectUris.${index}`, message: 'is listed twice' })
   })
+  app.launchUrls.forEach((url, index) => {
+    const message = redirectUriFault(url, { sandbox, confidential: true })
+    if (message) faults.push({ path: `${path}.launchUrls.${index}`, message })
+  })
+  app.logoutUris.forEach((url, index) => {
+    const message = redirectUriFault(url, { sandbox, confidential: app.kind === 'confidential' })
+    if (message) faults.push({ path: `${path}.logoutUris.${index}`, message })
+  })
   for (const name of ['website', 'privacyPolicyUrl'] as const) {
     const url = app[name]
     const message = url === null ? null : pageUrlFault(url)
     if (message) faults.push({ path: `${path}.${name}`, message })
   }
-  if (app.kind === 'resource-server' && app.attestation !== null)
+  if (!asksMembers && app.attestation !== null)
     faults.push({
       path: `${path}.attestation`,
-      message: 'must not be set for a resource-server, which asks no members',
+      message: `must not be set for a ${app.kind}, which asks no members`,
     })
   if (app.attestation?.state === 'attested' && app.attestation.answers === null)
     faults.push({ path: `${path}.attestation.answers`, message: 'is required where the state is attested' })

@@ -153,6 +153,9 @@ function deriveDemonstration(config: DemonstrationConfig, known: { issuer: strin
       website: app.website && fill(app.website),
       privacyPolicyUrl: app.privacyPolicyUrl && fill(app.privacyPolicyUrl),
       redirectUris: app.redirectUris.map(fill),
+      jwksUri: app.jwksUri && fill(app.jwksUri),
+      launchUrls: app.launchUrls.map(fill),
+      logoutUris: app.logoutUris.map(fill),
     })),
     members: Object.entries(config.members).map(([username, member]) => ({
       ...member,

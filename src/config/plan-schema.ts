@@ -91,9 +91,21 @@ const patientShape = {
 const demonstrationApp = z.strictObject({
   name: words().describe('The app’s name, as consent shows it.'),
   kind: z
-    .enum(['public', 'confidential', 'resource-server'])
-    .describe('public and confidential apps ask members; a resource-server only introspects.'),
+    .enum(['public', 'confidential', 'resource-server', 'service'])
+    .describe(
+      'public and confidential apps ask members; a resource-server only introspects; a service has tokens of its own.',
+    ),
   secret: words().nullable().default(null).describe('The client secret; not for public apps.'),
+  profile: z.enum(['smart', 'fapi2']).default('smart').describe('Which rules hold for the app.'),
+  jwks: z
+    .strictObject({ keys: z.array(z.record(z.string(), z.unknown())).min(1).max(20) })
+    .nullable()
+    .default(null)
+    .describe('Public keys with which the app authenticates (private_key_jwt), instead of a secret.'),
+  jwksUri: template.nullable().default(null).describe('Where those keys are, instead of jwks.'),
+  dpop: z.boolean().default(false).describe('Tokens of the app must be bound to a key (RFC 9449).'),
+  launchUrls: z.array(template).max(20).default([]).describe('Where a portal or an EHR opens the app.'),
+  logoutUris: z.array(template).max(20).default([]).describe('Where the app is sent back to after a logout.'),
   developer: words().default('Latchkey').describe('Who stands behind the app.'),
   website: template.nullable().default(null).describe('The app’s site.'),
   privacyPolicyUrl: template.nullable().default(null).describe('The app’s privacy policy.'),
@@ -128,6 +140,13 @@ const demonstrationMember = z.strictObject({
     .meta({ title: 'text of at least 8 characters', examples: ['password'] }),
   email: email.nullable().default(null).describe('Where letters to the member go.'),
   language: z.string().nullable().default(null).describe('The member’s language; one of the plan’s.'),
+  fhirUser: z
+    .string()
+    .regex(/^Practitioner(Role)?\/[A-Za-z0-9.-]{1,64}$/)
+    .meta({ title: 'Practitioner/{id} or PractitionerRole/{id}', examples: ['Practitioner/1'] })
+    .nullable()
+    .default(null)
+    .describe('A practitioner, who acts by launch only; null: a member.'),
   patients: named(fhirId, z.strictObject(patientShape), 0)
     .default({})
     .describe('The member’s own records, by FHIR id. None: no coverage.'),

@@ -202,8 +202,16 @@ export interface Demonstration {
 export interface DemonstrationApp {
   clientId: string
   name: string
-  kind: 'public' | 'confidential' | 'resource-server'
+  kind: 'public' | 'confidential' | 'resource-server' | 'service'
   secret: string | null
+  profile: 'smart' | 'fapi2'
+  /** Public keys for `private_key_jwt`, inline or by address, instead of a secret. */
+  jwks: { keys: Record<string, unknown>[] } | null
+  jwksUri: string | null
+  /** Must its tokens be bound to a key (RFC 9449)? */
+  dpop: boolean
+  launchUrls: string[]
+  logoutUris: string[]
   developer: string
   website: string | null
   privacyPolicyUrl: string | null
@@ -228,6 +236,8 @@ export interface DemonstrationMember {
   name: string
   email: string | null
   language: string | null
+  /** `Practitioner/{id}` of a practitioner, who acts by launch only; null: a member. */
+  fhirUser: string | null
   /** Own records: FHIR ids of patients. Empty: no coverage. */
   patients: DemonstrationPatient[]
   delegations: (DemonstrationPatient & {

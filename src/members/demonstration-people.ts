@@ -37,6 +37,7 @@ async function putMember({ trx, environment, at, change }: Desk, member: Demonst
     email: member.email,
     locale: member.language,
     password_hash: hash,
+    fhir_user: member.fhirUser,
     status: 'active' as const,
   }
   const stored = await trx

@@ -3,6 +3,7 @@
  */
 import type { ExpressionBuilder, Kysely } from 'kysely'
 import { Unavailable } from '../errors.ts'
+import type { LaunchContext } from '../smart/launch-context.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
 import type { GrantRow, Tables } from '../storage/tables.ts'
 import { delegationInForce, lastEnd } from './delegates.ts'
@@ -19,6 +20,7 @@ export type EndReason =
   | 'code_reused'
   | 'replaced'
   | 'revoked_by_app'
+  | 'session_ended'
   | 'expired'
 
 /** `undecided`: the engine made it and the member has not answered; no token may be issued. */
@@ -35,6 +37,8 @@ export interface GrantContext {
   api: string
   /** The sensitive categories that were released, by code (R25). */
   sensitivities: string[]
+  /** Where the app was launched; empty for an app that a member opened by themselves. */
+  launch: LaunchContext
   /** How often the grant was narrowed; tokens of an earlier revision say too much. */
   revision: number
   standing: GrantStanding
@@ -48,6 +52,10 @@ export interface StoredContext {
   api: string
   /** Left out where none was released. */
   sensitivities?: string[]
+  /** Left out where the app was not launched. */
+  launch?: LaunchContext
+  /** The `uid` of the session that it ends with, where the app may only be online (SMART `online_access`). */
+  session?: string
 }
 
 type StandingColumns = Pick<GrantRow, 'connection_id' | 'expires_at' | 'end_reason' | 'ended_at'> & {
@@ -65,7 +73,8 @@ export function standingOf(row: StandingColumns, now: number): GrantStanding {
 
 /**
  * 1 where the member of the grant is not locked, and still owns the record or acts for the patient under a delegation in force that began
- * before the grant: a later delegation does not revive what was shared under one that ended (R34).
+ * before the grant: a later delegation does not revive what was shared under one that ended (R34). Or where they are a practitioner
+ * whom a launch vouched for.
  */
 function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: number) {
   const owns = eb
@@ -89,9 +98,10 @@ function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: nu
     .whereRef('a.id', '=', 'g.member_id')
     .whereRef('a.issuer', '=', 'g.issuer')
     .where('a.status', '=', 'active')
+  const vouchedFor = eb.and([eb('g.vouched', '=', 1), eb.exists(active.where('a.fhir_user', 'like', 'Practitioner%'))])
   return eb
     .case()
-    .when(eb.and([eb.exists(active), eb.or([eb.exists(owns), eb.exists(acts)])]))
+    .when(eb.or([vouchedFor, eb.and([eb.exists(active), eb.or([eb.exists(owns), eb.exists(acts)])])]))
     .then(1)
     .else(0)
     .end()
@@ -132,6 +142,7 @@ const findContext = prepared((db, value: Named<Asked>) =>
       'g.end_reason',
       'g.revision',
       'g.narrowed_at',
+      'g.vouched',
     ])
     .select('m.subject as subject')
     .select((eb) => authority(eb, value('now')).as('authority'))
@@ -190,6 +201,7 @@ export async function readContext(db: Kysely<Tables>, asked: Asked): Promise<Gra
     memberSubject: subject,
     api: context.api,
     sensitivities: context.sensitivities ?? [],
+    launch: context.launch ?? {},
     revision: row.revision,
     standing: standingOf({ ...row, authority: held }, asked.now),
   }

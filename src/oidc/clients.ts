@@ -11,18 +11,38 @@ import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
 import type { AppRow, CredentialRow } from '../storage/tables.ts'
 import type { ClientMetadata } from './engine.ts'
+import { isProfile, type ProfileName, profiles } from './profiles.ts'
 
 /** What a page or a rule wants to know of a client. */
 export interface ClientRecord {
   clientId: string
   credentialId: string
-  kind: CredentialRow['kind']
+  /** A `service` has tokens of its own and asks no members (SMART "Backend Services"). */
+  kind: CredentialRow['kind'] | 'service'
+  profile: ProfileName
+  authMethod: AuthMethod
+  /** Public keys, inline or by address; both null where it authenticates otherwise. */
+  jwks: { keys: Record<string, unknown>[] } | null
+  jwksUri: string | null
+  /** Must all of its tokens be bound to a key? */
+  dpop: boolean
   redirectUris: string[]
+  launchUrls: string[]
+  logoutUris: string[]
   /** Null: every scope of its APIs. */
   scopes: string[] | null
   apis: string[]
   secretHashes: string[]
   app: Pick<AppRow, 'id' | 'name' | 'website' | 'privacy_policy_url' | 'terms_url'> & { developer: string }
+}
+
+export type AuthMethod = 'none' | 'client_secret_basic' | 'private_key_jwt'
+
+const grantTypes: Record<ClientRecord['kind'], string[]> = {
+  public: ['authorization_code', 'refresh_token'],
+  confidential: ['authorization_code', 'refresh_token'],
+  service: ['client_credentials'],
+  'resource-server': [],
 }
 
 const loopback = new Set(['localhost', '127.0.0.1', '[::1]'])
@@ -46,11 +66,13 @@ export const metadataOf = (client: ClientRecord): ClientMetadata => ({
   client_name: client.app.name,
   application_type: isNative(client.redirectUris) ? 'native' : 'web',
   redirect_uris: client.redirectUris,
-  grant_types: client.kind === 'resource-server' ? [] : ['authorization_code', 'refresh_token'],
-  response_types: client.kind === 'resource-server' ? [] : ['code'],
+  grant_types: grantTypes[client.kind],
+  response_types: grantTypes[client.kind].includes('authorization_code') ? ['code'] : [],
   response_modes: ['query'],
-  token_endpoint_auth_method: client.kind === 'public' ? 'none' : 'client_secret_basic',
-  ...(client.kind === 'public' ? {} : { client_secret: client.secretHashes.join(' ') }),
+  token_endpoint_auth_method: client.authMethod,
+  ...(client.authMethod === 'client_secret_basic' ? { client_secret: client.secretHashes.join(' ') } : {}),
+  ...(client.authMethod === 'private_key_jwt' && client.jwks ? { jwks: client.jwks as ClientMetadata['jwks'] } : {}),
+  ...(client.authMethod === 'private_key_jwt' && client.jwksUri ? { jwks_uri: client.jwksUri } : {}),
   id_token_signed_response_alg: 'RS256',
   resource_server: client.kind === 'resource-server',
 })
@@ -80,6 +102,14 @@ const findCredential = prepared((db, value: Named<{ issuer: string; clientId: st
     .select([
       'credentials.id as credentialId',
       'credentials.kind',
+      'credentials.grant_types',
+      'credentials.profile',
+      'credentials.auth_method',
+      'credentials.jwks',
+      'credentials.jwks_uri',
+      'credentials.dpop',
+      'credentials.launch_urls',
+      'credentials.logout_uris',
       'credentials.redirect_uris',
       'credentials.scopes',
       'credentials.apis',
@@ -104,6 +134,11 @@ const findSecrets = prepared((db, value: Named<{ credentialId: string; now: numb
     .orderBy('created_at', 'desc'),
 )
 
+const listOf = (text: string | null): string[] => (text === null ? [] : JSON.parse(text))
+
+const isAuthMethod = (name: string): name is AuthMethod =>
+  name === 'none' || name === 'client_secret_basic' || name === 'private_key_jwt'
+
 /** The clients of one issuer. */
 export const createClients = (deps: { database: Database; environment: Environment; now: () => number }) => {
   const { database, environment, now } = deps
@@ -114,22 +149,36 @@ export const createClients = (deps: { database: Database; environment: Environme
     if (clientId.includes('\0')) return undefined
     const [row] = await findCredential(database.db, { issuer: environment.id, clientId })
     if (!row) return undefined
+    const profile = row.profile ?? 'smart'
+    const authMethod = row.auth_method ?? (row.kind === 'public' ? 'none' : 'client_secret_basic')
+    // A newer server may have written it: better nobody's client than one by softer rules.
+    if (!isProfile(profile) || !isAuthMethod(authMethod)) return undefined
     const secrets =
-      row.kind === 'public' ? [] : await findSecrets(database.db, { credentialId: row.credentialId, now: now() })
-    const { credentialId, kind, redirect_uris, scopes, apis, ...app } = row
+      authMethod === 'client_secret_basic'
+        ? await findSecrets(database.db, { credentialId: row.credentialId, now: now() })
+        : []
     return {
       clientId,
-      credentialId,
-      kind,
-      redirectUris: JSON.parse(redirect_uris),
-      scopes: scopes === null ? null : JSON.parse(scopes),
-      apis: JSON.parse(apis),
+      credentialId: row.credentialId,
+      kind: listOf(row.grant_types).includes('client_credentials') ? 'service' : row.kind,
+      profile,
+      authMethod,
+      jwks: row.jwks === null ? null : JSON.parse(row.jwks),
+      jwksUri: row.jwks_uri,
+      dpop: row.dpop === 1 || profiles[profile].dpop === 'required',
+      redirectUris: listOf(row.redirect_uris),
+      launchUrls: listOf(row.launch_urls),
+      logoutUris: listOf(row.logout_uris),
+      scopes: row.scopes === null ? null : listOf(row.scopes),
+      apis: listOf(row.apis),
       secretHashes: secrets.map((s) => s.hash),
       app: {
-        ...app,
-        website: linkable(app.website),
-        privacy_policy_url: linkable(app.privacy_policy_url),
-        terms_url: linkable(app.terms_url),
+        id: row.id,
+        name: row.name,
+        developer: row.developer,
+        website: linkable(row.website),
+        privacy_policy_url: linkable(row.privacy_policy_url),
+        terms_url: linkable(row.terms_url),
       },
     }
   }

@@ -45,6 +45,7 @@ const reasons: Record<string, string> = {
   app_suspended: 'The app is suspended.',
   token_reused: 'A refresh token was used again after its grace of 30 seconds; the grant was ended.',
   code_reused: 'The authorization code was used twice; the grant was ended.',
+  session_ended: 'The person signed out. Ask for offline_access to go on without them.',
   replaced: 'A newer consent replaced this grant.',
   already_used: 'This refresh token was used already. Use the newest one.',
 }

@@ -28,7 +28,7 @@ const demonstrationOf = (
       kind,
       secret,
       redirectUris,
-      attestation: kind === 'resource-server' ? null : stateOf(clientId),
+      attestation: kind === 'resource-server' || kind === 'service' ? null : stateOf(clientId),
     })),
   }
 

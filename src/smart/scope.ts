@@ -44,6 +44,9 @@ const plainScopes = new Set([
   'launch/encounter',
   'offline_access',
   'online_access',
+  // Of backend services (ours): to introspect tokens of its API, and to make launches for it.
+  'introspect',
+  'launches',
 ])
 
 const sensitiveScope = /^sensitive\/[a-z][a-z0-9-]{0,39}$/

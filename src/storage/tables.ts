@@ -39,6 +39,25 @@ export interface CredentialRow {
   app_id: string
   /** `public` and `confidential` clients ask members; a `resource-server` only introspects. */
   kind: 'public' | 'confidential' | 'resource-server'
+  /** JSON array of OAuth grant types; null: what `kind` has always had. `["client_credentials"]` is a backend service. */
+  grant_types: Json | null
+  /** Which table of rules holds for the client (oidc/profiles.ts); null: `smart`. */
+  profile: string | null
+  /** How it authenticates, by the names of RFC 8414; null: by secret, or not at all where it is public. */
+  auth_method: string | null
+  /** Its public keys, inline or by address; at most one of the two. */
+  jwks: Json | null
+  jwks_uri: string | null
+  /** 1 where every token of it must be bound to a key (RFC 9449). */
+  dpop: 0 | 1 | null
+  /** JSON array of launch URLs (SMART "EHR launch"). */
+  launch_urls: Json | null
+  /** JSON array of addresses to come back to after a logout. */
+  logout_uris: Json | null
+  /** What was registered, as the client said it (RFC 7591); null for one that did not register itself. */
+  registration: Json | null
+  /** `sha256:{base64url}` of its registration access token (RFC 7592). */
+  registration_token_hash: string | null
   status: 'active' | 'suspended'
   /** JSON array of redirect URIs, exact but for the port of loopback ones. */
   redirect_uris: Json
@@ -73,6 +92,8 @@ export interface MemberRow {
   password_hash: string | null
   /** Public, opaque, stable per plan: the `sub` of tokens. */
   subject: string
+  /** `Practitioner/{id}` of a practitioner, who has no records of their own here and acts by launch only; null for members. */
+  fhir_user: string | null
   status: 'active' | 'locked'
   created_at: Millis
   updated_at: Millis
@@ -160,15 +181,17 @@ export interface GrantRow {
   patient_id: string | null
   /** Everything that was granted, `openid fhirUser launch/patient offline_access` too. */
   scope: string
-  /** What tokens say: `{v, patient, fhirUser, api, sensitivities}`. */
+  /** What tokens say: `{v, patient, fhirUser, api, sensitivities, launch, session}`. */
   context: Json | null
   /** The engine's own payload. */
   payload: Json
   expires_at: Millis
   created_at: Millis
   ended_at: Millis | null
-  /** R9's sub-code: `revoked_by_member`, `authority_ended`, `app_suspended`, `token_reused`, `code_reused`, `replaced`, `revoked_by_app`, `expired`. */
+  /** R9's sub-code: `revoked_by_member`, `authority_ended`, `app_suspended`, `token_reused`, `code_reused`, `replaced`, `revoked_by_app`, `session_ended`, `expired`. */
   end_reason: string | null
+  /** 1 where a launch vouched that this practitioner may see this patient; nothing else carries such a grant. */
+  vouched: 0 | 1 | null
   /** How often it was narrowed: tokens of an earlier revision say too much. */
   revision: number
   /** Or when its end, which was earlier, came to this store from the log of endings. */
@@ -217,6 +240,31 @@ export interface AttestationRow {
   attested_at: Millis
   expires_at: Millis | null
   created_at: Millis
+}
+
+/** A token that lets somebody register a client (RFC 7591 §3): counted, and with an end. */
+export interface RegistrationTokenRow {
+  id: string
+  issuer: string
+  /** `sha256:{base64url}`. */
+  hash: string
+  /** Whom it was made for. */
+  label: string
+  uses_left: number
+  expires_at: Millis
+  created_at: Millis
+  last_used_at: Millis | null
+}
+
+/** What a self-test of an issuer found (R40). */
+export interface SelfTestRow {
+  id: string
+  issuer: string
+  outcome: 'passed' | 'failed'
+  /** `{v, checks: [...]}`. */
+  report: Json
+  started_at: Millis
+  finished_at: Millis
 }
 
 /** A refresh token of a family. The family is the grant; siblings share a generation. The token itself is never stored. */
@@ -372,6 +420,8 @@ export interface Tables {
   grants: GrantRow
   consents: ConsentRow
   attestations: AttestationRow
+  registration_tokens: RegistrationTokenRow
+  self_tests: SelfTestRow
   refresh_tokens: RefreshTokenRow
   audit: AuditRow
   signing_keys: SigningKeyRow

@@ -236,7 +236,7 @@ export interface HomePage {
         apps: {
           clientId: string
           name: string
-          kind: 'public' | 'confidential' | 'resource-server'
+          kind: 'public' | 'confidential' | 'resource-server' | 'service'
           secret: string | null
           redirectUris: string[]
           /** Null: it asks no members. */

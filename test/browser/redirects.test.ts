@@ -1,26 +1,16 @@
 /** Apps elsewhere: every kind of redirect that the server knows, through a real browser that holds it to its own content policy. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { DemonstrationApp } from '../../src/config/settings.ts'
 import { authorizationUrl, demoApp, exchange, pkce } from '../support/authorize.ts'
 import { launchBrowser, withPerson } from '../support/browser.ts'
 import { type BrowserApp, startBrowserApp } from '../support/browser-app.ts'
+import { demonstrationApp } from '../support/demonstration-app.ts'
 import { chromium } from '../support/machine.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { denyButton, shareButton, signIn } from '../support/steps.ts'
 
-const native = (clientId: string, redirectUri: string): DemonstrationApp => ({
-  clientId,
-  name: 'Pocket Record',
-  kind: 'public',
-  secret: null,
-  developer: 'Pocket Example LLC',
-  website: null,
-  privacyPolicyUrl: null,
-  redirectUris: [redirectUri],
-  scopes: null,
-  attestation: null,
-})
+const native = (clientId: string, redirectUri: string) =>
+  demonstrationApp({ clientId, name: 'Pocket Record', developer: 'Pocket Example LLC', redirectUris: [redirectUri] })
 
 const claimed = 'https://pocket.example.com/callback'
 const privateUse = 'com.example.pocket:/callback'

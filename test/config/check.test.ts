@@ -368,7 +368,7 @@ describe('demonstration records', () => {
 
   it.each([
     [{ ...app, secret: 'x' }, 'secret: must not be set for a public app, which cannot keep one'],
-    [{ ...app, kind: 'confidential' }, 'secret: is required for a confidential app'],
+    [{ ...app, kind: 'confidential' }, 'secret: is required for a confidential app, or jwks or jwksUri'],
     [{ ...app, redirectUris: [] }, 'redirectUris: is required for a public app: at least one address'],
     [
       { ...app, kind: 'resource-server', secret: 'x' },
@@ -395,7 +395,33 @@ describe('demonstration records', () => {
       { name: 'A', kind: 'resource-server', secret: 'x', attestation: { state: 'declined' } },
       'attestation: must not be set for a resource-server, which asks no members',
     ],
-    [{ ...app, kind: 'native' }, 'kind: must be one of public, confidential, resource-server'],
+    [{ ...app, kind: 'native' }, 'kind: must be one of public, confidential, resource-server, service'],
+    [{ name: 'A', kind: 'service', secret: 'x' }, 'scopes: is required for a service: what it was approved for'],
+    [
+      {
+        name: 'A',
+        kind: 'service',
+        secret: 'x',
+        scopes: ['system/Patient.rs'],
+        redirectUris: ['https://a.example/cb'],
+      },
+      'redirectUris: must be empty for a service, which asks no members',
+    ],
+    [
+      { ...app, kind: 'confidential', jwks: { keys: [{ kty: 'EC' }] }, jwksUri: 'https://a.example/jwks' },
+      'jwksUri: must not be set beside jwks',
+    ],
+    [
+      { ...app, kind: 'confidential', secret: 'x', jwksUri: 'https://a.example/jwks' },
+      'jwksUri: is for a confidential app or a service without a secret',
+    ],
+    [{ ...app, jwksUri: 'https://a.example/jwks' }, 'jwksUri: is for a confidential app or a service without a secret'],
+    [
+      { ...app, kind: 'confidential', secret: 'x', profile: 'fapi2' },
+      'profile: fapi2 needs jwks or jwksUri: the app authenticates with keys',
+    ],
+    [{ ...app, launchUrls: ['/launch'] }, 'launchUrls.0: must be an absolute address'],
+    [{ ...app, logoutUris: ['/bye'] }, 'logoutUris.0: must be an absolute address'],
   ])('refuse the app %j', (value, message) => {
     expect(faultsWith(at, value)).toEqual([`${at}.${message}`])
   })

@@ -1,6 +1,7 @@
 /** CORS (R5): any origin for what is public, the app's own origins for tokens, on errors as well, and never credentials. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { confidentialApp, demoApp, exchange, obtainTokens, pkce, walk } from '../support/authorize.ts'
+import { demonstrationApp } from '../support/demonstration-app.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { confidential, post } from '../support/wire.ts'
 
@@ -11,18 +12,9 @@ const foreign = 'https://evil.example'
 beforeAll(async () => {
   server = await startServer({
     change: ({ plans }) =>
-      plans[0]?.environments[0]?.demonstration?.apps.push({
-        clientId: 'web-app',
-        redirectUris: ['https://app.example/callback'],
-        name: 'Web app',
-        kind: 'public',
-        secret: null,
-        developer: 'Tests',
-        website: null,
-        privacyPolicyUrl: null,
-        scopes: null,
-        attestation: null,
-      }),
+      plans[0]?.environments[0]?.demonstration?.apps.push(
+        demonstrationApp({ clientId: 'web-app', redirectUris: ['https://app.example/callback'] }),
+      ),
   })
 })
 afterAll(() => server.close())

@@ -1,6 +1,7 @@
 /** Redirect URIs match exactly, but for the port of a loopback address (R12; RFC 9700 §2.1, RFC 8252 §7). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { authorizationUrl, demoApp, pkce, walkToConsent } from '../support/authorize.ts'
+import { demonstrationApp } from '../support/demonstration-app.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 
@@ -22,18 +23,7 @@ beforeAll(async () => {
     change: ({ plans }) => {
       const apps = plans[0]?.environments[0]?.demonstration?.apps
       for (const [clientId, redirectUris] of Object.entries(registered))
-        apps?.push({
-          clientId,
-          redirectUris,
-          name: clientId,
-          kind: 'public',
-          secret: null,
-          developer: 'Tests',
-          website: null,
-          privacyPolicyUrl: null,
-          scopes: null,
-          attestation: null,
-        })
+        apps?.push(demonstrationApp({ clientId, redirectUris }))
     },
   })
 })

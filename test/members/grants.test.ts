@@ -135,6 +135,7 @@ describe('the context of a grant', () => {
       memberSubject: member?.subject,
       api: 'fhir',
       sensitivities: [],
+      launch: {},
       revision: 0,
       standing: 'live',
     })

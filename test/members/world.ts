@@ -78,6 +78,7 @@ export async function createWorld(given?: string) {
         locale: null,
         password_hash: null,
         subject: randomToken(12),
+        fhir_user: null,
         status: 'active',
         updated_at: clock.now,
         ...more,
@@ -133,6 +134,7 @@ export async function createWorld(given?: string) {
         end_reason: null,
         revision: 0,
         narrowed_at: null,
+        vouched: null,
         ...more,
       }
       await db.insertInto('grants').values(row).execute()

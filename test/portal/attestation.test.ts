@@ -1,4 +1,5 @@
 /** What the people behind apps answer, which answer counts, and which apps may stand in another's place (R18, R24). */
+import type { Insertable } from 'kysely'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { InputFaults } from '../../src/errors.ts'
 import { createAttestations, type Said } from '../../src/portal/attestation.ts'
@@ -212,7 +213,7 @@ describe('where an app stands', () => {
 
   describe('suggested in the place of another (R24)', () => {
     const credential = async (appId: string, clientId: string, more: Partial<CredentialRow> = {}) => {
-      const row: CredentialRow = {
+      const row: Insertable<CredentialRow> = {
         id: newId(world.now()),
         issuer: ISSUER,
         client_id: clientId,
