@@ -128,6 +128,7 @@ function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: st
     userinfo: endpoint(options.userinfo, 'userinfo'),
     jwks: endpoint(options.jwks, 'jwks'),
     revocations: endpoint(options.revocations, 'revocations'),
+    launches: endpoint(options.launches, 'launches'),
   }
 }
 

@@ -181,6 +181,7 @@ const environment = z.strictObject({
       userinfo: endpoint.optional().describe('Default {issuer path}/userinfo.'),
       jwks: endpoint.optional().describe('Default {issuer path}/jwks.'),
       revocations: endpoint.optional().describe('The revocation feed. Default {issuer path}/revocations.'),
+      launches: endpoint.optional().describe('Where portals and EHRs make launches. Default {issuer path}/launches.'),
     },
     'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',
   ).prefault({}),

@@ -155,6 +155,8 @@ export interface Endpoints {
   jwks: { path: string; aliases: string[] }
   /** The revocation feed, for resource servers. */
   revocations: { path: string; aliases: string[] }
+  /** Where portals and EHRs make launches. */
+  launches: { path: string; aliases: string[] }
 }
 
 /** Something that tokens of this issuer open (R42). */
