@@ -10,7 +10,7 @@ import { AccessError, type Refusal } from './access-error.ts'
 import { isInfrastructure } from './compartment.ts'
 import { mayFind } from './granular.ts'
 import type { FhirRequest, Interaction, Parameter } from './request.ts'
-import { type FhirResource, judge, type Reader, type ReadOptions, scopesFor } from './resource.ts'
+import { type FhirResource, judge, lacksPatient, type Reader, type ReadOptions, scopesFor } from './resource.ts'
 import { faultOfParameter } from './search.ts'
 
 export interface DecideOptions extends ReadOptions {
@@ -22,7 +22,10 @@ export type Decision = Allowed | Refused
 
 export interface Allowed {
   allowed: true
-  /** Restrict the data to this patient (FHIR id). Undefined where there is none: Organization, metadata. */
+  /**
+   * Restrict the data to this patient (FHIR id). Undefined where there is none: Organization, metadata, and whatever a
+   * backend service asks for, whose `system/` scopes open every patient's records.
+   */
   patient: string | undefined
   /**
    * Alternatives, each a list of search parameters that hold together: what granular scopes leave of the type.
@@ -68,7 +71,7 @@ export function decide(token: Reader, request: FhirRequest, options: DecideOptio
 
   const refusal =
     faultOfScope(token, request, resource, letter) ??
-    faultOfPatient(token, request, resource) ??
+    faultOfPatient(token, request, resource, letter) ??
     faultOfParameters(token, request, resource, options)
   return refusal ? refuse(refusal) : allow(token, request, letter, options)
 }
@@ -118,13 +121,14 @@ function faultOfKind(request: FhirRequest): Refusal | undefined {
 
 function faultOfScope(token: Reader, request: FhirRequest, resource: string, letter: string): Refusal | undefined {
   const scopes = scopesFor(token, resource, letter)
-  if (scopes.length === 0) return missingScope(resource, letter)
+  if (scopes.length === 0) return missingScope(token, resource, letter)
   if (letter !== 's' || scopes.some((scope) => mayFind(request.query, scope))) return undefined
   return {
     status: 403,
     reason: 'category_not_granted',
-    description: `The member shares some categories of ${resource}, but not the one that was searched for.`,
+    description: `The token opens some categories of ${resource}, but not the one that was searched for.`,
     scope: neededScope(
+      token,
       resource,
       letter,
       request.query.filter(([name]) => name === 'category' || name === 'code'),
@@ -132,8 +136,9 @@ function faultOfScope(token: Reader, request: FhirRequest, resource: string, let
   }
 }
 
-function faultOfPatient(token: Reader, request: FhirRequest, resource: string): Refusal | undefined {
-  if (token.patient === undefined) {
+function faultOfPatient(token: Reader, request: FhirRequest, resource: string, letter: string): Refusal | undefined {
+  if (token.service) return undefined
+  if (lacksPatient(token, resource, scopesFor(token, resource, letter))) {
     const description = 'The token names no patient. Authorize with the scope launch/patient.'
     return { status: 403, reason: 'no_patient', description, scope: 'launch/patient' }
   }
@@ -151,32 +156,37 @@ function faultOfParameters(
   options: DecideOptions,
 ): Refusal | undefined {
   const limits = {
-    patient: token.patient ?? '',
+    patient: token.patient,
+    anyPatient: token.service === true,
     baseUrl: options.baseUrl,
     readable: (type: string) => scopesFor(token, type, 'rs').length > 0,
   }
   for (const parameter of request.query) {
     const fault = faultOfParameter(resource, parameter, limits)
-    if (fault?.resource) return missingScope(fault.resource, 'r', fault.description)
+    if (fault?.resource) return missingScope(token, fault.resource, 'r', fault.description)
     if (fault) return { status: fault.reason === 'other_patient' ? 403 : 400, ...fault }
   }
   return undefined
 }
 
-function missingScope(resource: string, letter: string, description?: string): Refusal {
-  const scope = neededScope(resource, letter)
+function missingScope(token: Reader, resource: string, letter: string, description?: string): Refusal {
+  const scope = neededScope(token, resource, letter)
+  const who = token.service ? 'The service is not approved for this' : 'The member has not shared this'
   return {
     status: 403,
     reason: 'scope_missing',
-    description: description ?? `The member has not shared this, or the app did not ask. It needs ${scope}.`,
+    description: description ?? `${who}, or the app did not ask. It needs ${scope}.`,
     scope,
   }
 }
 
-/** What an app would have to ask for. Reading and searching go together, as discovery lists them. */
-function neededScope(resource: string, letter: string, query: Parameter[] = []): string {
+/** What an app would have to ask for, in the token's own kind. Reading and searching go together, as discovery lists them. */
+function neededScope(token: Reader, resource: string, letter: string, query: Parameter[] = []): string {
   const interactions = letter === 'r' || letter === 's' ? 'rs' : letter
-  const parts = { context: 'patient', resource, interactions, version: 2 } as const
+  const contexts = token.scopes.flatMap((scope) => (scope.kind === 'resource' ? scope.context : []))
+  const ofPerson = contexts.includes('user') && !contexts.includes('patient') ? 'user' : 'patient'
+  const context = token.service ? 'system' : ofPerson
+  const parts = { context, resource, interactions, version: 2 } as const
   const granular = spellScope({ ...parts, query }).text
   return parseScope(granular) ? granular : spellScope({ ...parts, query: [] }).text
 }

@@ -30,7 +30,7 @@ export function isInfrastructure(resourceType: string): boolean {
 }
 
 /** `nobody`: an infrastructure type. `unknown`: the resource does not name a patient in a way that can be checked. */
-export function belongsTo(resource: FhirResource, patient: string, baseUrl: string | undefined): Belonging {
+export function belongsTo(resource: FhirResource, patient: string | undefined, baseUrl: string | undefined): Belonging {
   if (isInfrastructure(resource.resourceType)) return 'nobody'
   if (resource.resourceType === 'Patient') return resource.id === patient ? 'own' : 'other'
 

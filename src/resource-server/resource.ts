@@ -30,8 +30,9 @@ export type ReadReason =
   | 'category_not_granted'
   | 'sensitive'
 
-/** What the token needs of a token's contents. */
-export type Reader = Pick<VerifiedToken, 'scopes' | 'patient' | 'sensitivities'>
+/** What a decision needs of a token's contents. */
+export type Reader = Pick<VerifiedToken, 'scopes' | 'patient' | 'sensitivities'> &
+  Partial<Pick<VerifiedToken, 'service'>>
 
 /** May the token read this resource, by itself or among the results of a search? */
 export function mayRead(
@@ -47,8 +48,8 @@ export function mayRead(
 export function judge(token: Reader, resource: FhirResource, letters: string, options: ReadOptions): ReadReason {
   const scopes = scopesFor(token, resource.resourceType, letters)
   if (scopes.length === 0) return 'scope_missing'
-  if (token.patient === undefined) return 'no_patient'
-  const belonging = belongsTo(resource, token.patient, options.baseUrl)
+  if (lacksPatient(token, resource.resourceType, scopes)) return 'no_patient'
+  const belonging = token.service ? 'own' : belongsTo(resource, token.patient, options.baseUrl)
   if (belonging === 'other') return 'other_patient'
   if (belonging === 'unknown') return 'unknown_patient'
   if (!scopes.some((scope) => meets(resource, scope))) return 'category_not_granted'
@@ -56,17 +57,27 @@ export function judge(token: Reader, resource: FhirResource, letters: string, op
 }
 
 /**
- * The scopes that count for a type: `patient/` only, for `user/` and `system/` are not decided here; with restrictions
- * that are understood; and for what belongs to no patient, reading only.
+ * The scopes that count for a type: of a service `system/` only; of a person `patient/` and `user/`, both for the one patient
+ * of the token, and `system/` never. Those with restrictions that are understood; and for what belongs to no patient,
+ * reading only, unless a service writes it.
  */
 export function scopesFor(token: Reader, resourceType: string, letters: string): ResourceScope[] {
-  const counted = isInfrastructure(resourceType) ? letters.replace(/[cud]/g, '') : letters
-  return token.scopes.filter(
+  const ofNobody = isInfrastructure(resourceType)
+  const counted = ofNobody && !token.service ? letters.replace(/[cud]/g, '') : letters
+  const scopes = token.scopes.filter(
     (scope): scope is ResourceScope =>
       scope.kind === 'resource' &&
-      scope.context === 'patient' &&
+      (scope.context === 'system') === (token.service === true) &&
       (scope.resource === '*' || scope.resource === resourceType) &&
       [...counted].some((letter) => scope.interactions.includes(letter)) &&
       isUnderstood(scope),
   )
+  const ofUser = scopes.filter(({ context }) => context === 'user')
+  return !token.service && token.patient === undefined && ofNobody && ofUser.length > 0 ? ofUser : scopes
+}
+
+/** A person's token without a patient opens what belongs to nobody, by `user/` scopes, and nothing else. */
+export function lacksPatient(token: Reader, resourceType: string, scopes: readonly ResourceScope[]): boolean {
+  if (token.service || token.patient !== undefined) return false
+  return !isInfrastructure(resourceType) || scopes.some(({ context }) => context !== 'user')
 }

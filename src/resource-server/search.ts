@@ -9,7 +9,10 @@ import { patientIn } from './compartment.ts'
 import { isFhirId, type Parameter } from './request.ts'
 
 export interface SearchLimits {
-  patient: string
+  /** The only one who may be searched for; undefined: nobody. */
+  patient: string | undefined
+  /** A service's search, which may name any patient. */
+  anyPatient: boolean
   baseUrl: string | undefined
   /** Is any of this type readable with the token? */
   readable(resourceType: string): boolean
@@ -34,9 +37,10 @@ export function faultOfParameter(
   limits: SearchLimits,
 ): ParameterFault | undefined {
   const [base = '', modifier] = name.split(':')
-  if (opaqueParameters.has(base)) return unsupported(`${base} is not supported with a patient's token.`)
+  if (opaqueParameters.has(base)) return unsupported(`${base} is not supported: what it reaches cannot be judged.`)
   if (includes.has(base)) return faultOfInclude(base, value, limits)
   if (name.includes('.')) return unsupported('Chained parameters are not supported. Search in two steps.')
+  if (limits.anyPatient) return undefined
   if (patientParameters.has(base)) return faultOfPatient(base, modifier, value, limits)
   if (resource === 'Patient' && base === '_id') {
     return value.split(',').every((id) => id === limits.patient) ? undefined : otherPatient

@@ -4,7 +4,7 @@ import { isFhirId } from './request.ts'
 /** What a verified access token says. */
 export interface VerifiedToken {
   issuer: string
-  /** The member who signed in, who need not be the patient. */
+  /** The member who signed in, who need not be the patient; of a backend service its client id. */
   subject: string
   clientId: string
   /** As granted, space-separated, whatever form the claim had. */
@@ -13,6 +13,11 @@ export interface VerifiedToken {
   scopes: Scope[]
   /** FHIR id of the one patient whose record the token opens. */
   patient?: string
+  /**
+   * True: of a backend service, which acts for no person (SMART App Launch 2.2, "Backend Services"). Only its `system/` scopes
+   * count, and they open every patient's records.
+   */
+  service: boolean
   /** Relative reference of the person who signed in, for instance `RelatedPerson/17`. */
   fhirUser?: string
   /** The authorization behind the token: for logs, and no credential. */
@@ -41,15 +46,22 @@ export function readClaims(claims: Record<string, unknown>, refuse: (description
     return value
   }
   const scope = scopeOf(claims, refuse)
-  return {
-    issuer: required('iss'),
-    subject: required('sub'),
-    clientId: required('client_id'),
-    scope,
-    scopes: parseScopes(scope).scopes,
+  const subject = required('sub')
+  const clientId = required('client_id')
+  const person = {
     patient: patientOf(text('patient'), text('patient_id'), refuse),
     fhirUser: text('fhirUser'),
     grantId: text('grant_id'),
+  }
+  return {
+    issuer: required('iss'),
+    subject,
+    clientId,
+    scope,
+    scopes: parseScopes(scope).scopes,
+    // Whatever has anything of a person's authorization about it is no service's (RFC 9068 section 5: `sub` tells them apart).
+    service: subject === clientId && Object.values(person).every((value) => value === undefined),
+    ...person,
     expiresAt: Number(claims.exp),
     sensitivities: sensitivitiesOf(claims.sensitivities, refuse),
     claims,

@@ -184,8 +184,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
-  async function checkRevocation({ grantId, claims }: VerifiedToken): Promise<void> {
-    if (!revocations) return
+  /** A service's token is of no grant, so the feed says nothing of it: it is good for as long as it lives, 5 minutes. */
+  async function checkRevocation({ grantId, service, claims }: VerifiedToken): Promise<void> {
+    if (!revocations || service) return
     // A grant that was narrowed goes on, and its newer tokens say less.
     const revision = claims.grant_revision ?? 0
     if (grantId === undefined || !Number.isSafeInteger(revision)) {

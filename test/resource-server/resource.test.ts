@@ -72,7 +72,7 @@ describe('whose a resource is', () => {
 describe('what the token must hold', () => {
   const resource = { resourceType: 'Observation', subject: maria }
 
-  it.each(['', 'openid', 'patient/Condition.rs', 'patient/Observation.cud', 'user/*.cruds', 'system/*.cruds'])(
+  it.each(['', 'openid', 'patient/Condition.rs', 'patient/Observation.cud', 'user/Observation.cud', 'system/*.cruds'])(
     '%j is not enough',
     (scope) => expect(reason(resource, tokenWith(scope))).toBe('scope_missing'),
   )
@@ -83,8 +83,9 @@ describe('what the token must hold', () => {
     expect(reason({ resourceType: 'Organization' }, token)).toBe('no_patient')
   })
 
-  it.each(['patient/Observation.r', 'patient/Observation.s', 'patient/*.read'])('%s is enough', (scope) =>
-    expect(reason(resource, tokenWith(scope))).toBe('allowed'),
+  it.each(['patient/Observation.r', 'patient/Observation.s', 'patient/*.read', 'user/*.rs', 'user/Observation.read'])(
+    '%s is enough',
+    (scope) => expect(reason(resource, tokenWith(scope))).toBe('allowed'),
   )
 })
 
