@@ -59,6 +59,11 @@ export const surroundEngine = (deps: {
   /** Every error that goes back to an app says what is wrong (R12); of these the engine gives the name alone. */
   const described: Middleware = async (ctx, next) => {
     await next()
+    if (ctx.oidc?.route === 'pushed_authorization_request' && ctx.status >= 400) {
+      const { error, error_description = descriptions[String(error)] } = bodyOf(ctx)
+      ctx.body = { error, error_description: error_description ?? 'The request was refused.' }
+      return
+    }
     const location = ctx.oidc?.route === 'authorization' ? URL.parse(ctx.response.get('Location')) : null
     const error = location?.searchParams.get('error')
     if (!location || !error || location.searchParams.has('error_description')) return
@@ -133,15 +138,15 @@ export const surroundEngine = (deps: {
   }
 
   const revokeAccessToken = async (token: string, clientId: string, ctx: EngineContext): Promise<void> => {
-    const grantId = await introspection.revoke(token, clientId)
-    if (!grantId) return
+    const revoked = await introspection.revoke(token, clientId)
+    if (!revoked) return
     await database.transaction((trx) =>
       audit.record(trx, {
         type: 'token.revoked',
         plan: environment.plan.id,
         issuer: environment.id,
         actor: `client:${clientId}`,
-        grantId,
+        grantId: revoked.grantId,
         requestId: stateOf(ctx.req).requestId ?? undefined,
       }),
     )
@@ -214,6 +219,7 @@ export const surroundEngine = (deps: {
       'refused',
     )
   provider.on('authorization.error', logRefusal)
+  provider.on('pushed_authorization_request.error', logRefusal)
   provider.on('grant.error', logRefusal)
   provider.on('introspection.error', logRefusal)
   provider.on('revocation.error', logRefusal)
