@@ -76,7 +76,8 @@ function claimsOf(environment: Environment): Claim[] {
         environment,
         host,
         path: each,
-        extent: 'page',
+        // Below it each registration has an address of its own (RFC 7592).
+        extent: name === 'registration' ? 'everything below' : 'page',
         role: `${name} endpoint`,
         option: `${option}.endpoints.${name}`,
       }),

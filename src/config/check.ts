@@ -11,6 +11,7 @@ import { contrast } from './contrast.ts'
 import { databaseFaults } from './database-rules.ts'
 import { demonstrationFaults } from './demonstration-rules.ts'
 import { redisFaults } from './redis-rules.ts'
+import { registrationFaults } from './registration-rules.ts'
 import { exposureFaults, warningsOf } from './safety.ts'
 import type { Api, Environment, Plan, Settings } from './settings.ts'
 
@@ -35,6 +36,7 @@ export function check(settings: Settings, context: CheckContext): { faults: Faul
     ...environments.flatMap((environment) => environmentFaults(environment, settings.publicUrl)),
     ...addressFaults(settings),
     ...environments.flatMap(demonstrationFaults),
+    ...environments.flatMap(registrationFaults),
     ...exposureFaults(settings, context.literals),
   ]
   return { faults, warnings: warningsOf(settings) }

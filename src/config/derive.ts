@@ -1,11 +1,21 @@
 /** From a parsed file to settings: secrets read, URLs derived, placeholders filled in. */
 import { hostname } from 'node:os'
 import { knownCategories } from '../smart/sensitivity.ts'
+import type { UserAccessBrandConfig } from './brand-schema.ts'
 import type { ApiConfig, DemonstrationConfig, EndpointOption, EnvironmentConfig } from './plan-schema.ts'
 import { nodeOf, type RedisConfig } from './redis-schema.ts'
 import type { Config } from './schema.ts'
 import type { ReadSecret } from './secret-sources.ts'
-import type { Api, Demonstration, Endpoints, Environment, Plan, RedisSettings, Settings } from './settings.ts'
+import type {
+  Api,
+  Demonstration,
+  Endpoints,
+  Environment,
+  Plan,
+  RedisSettings,
+  Settings,
+  UserAccessBrand,
+} from './settings.ts'
 import { pathOf } from './urls.ts'
 import type { SecretSource } from './values.ts'
 
@@ -50,12 +60,35 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
       }))
       const defaultLanguage = plan.languages[0] ?? 'en'
       const contacts = { ...plan.contacts, educationUrl: educationUrls(plan.contacts.educationUrl, plan.languages) }
-      const settings: Plan = { id, ...rest, contacts, sensitiveCategories, defaultLanguage, environments: [] }
+      const settings: Plan = {
+        id,
+        ...rest,
+        contacts,
+        sensitiveCategories,
+        userAccessBrand: deriveBrand(plan.userAccessBrand, { name: plan.name, website: contacts.website, publicUrl }),
+        defaultLanguage,
+        environments: [],
+      }
       settings.environments = Object.entries(environments).map(([name, each]) =>
         deriveEnvironment(settings, name, each, publicUrl),
       )
       return settings
     }),
+  }
+}
+
+/** The recommended identifier of a brand is the origin of its site, without `www.` and path (SMART "Brands"). */
+function deriveBrand(
+  config: UserAccessBrandConfig,
+  { name, website, publicUrl }: { name: string; website: string | null; publicUrl: string },
+): UserAccessBrand {
+  const origin = new URL(website ?? publicUrl).origin.replace('//www.', '//')
+  const { portal } = config
+  return {
+    ...config,
+    identifiers: config.identifiers ?? [{ system: 'urn:ietf:rfc:3986', value: origin }],
+    portal: { ...portal, name: portal.name ?? name, url: portal.url ?? website },
+    developerUrl: config.developerUrl ?? `${publicUrl}/`,
   }
 }
 
@@ -106,6 +139,7 @@ function deriveEnvironment(plan: Plan, key: string, config: EnvironmentConfig, p
     sandbox: config.sandbox,
     endpoints: deriveEndpoints(config.endpoints, pathOf(issuer)),
     apis: Object.entries(config.apis).map(([id, api]) => deriveApi(id, api, issuer, publicUrl)),
+    registration: config.registration,
     demonstration: config.demonstration && deriveDemonstration(config.demonstration, { issuer, publicUrl }),
   }
 }
@@ -123,11 +157,14 @@ function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: st
   return {
     authorization: endpoint(options.authorization, 'authorize'),
     token: endpoint(options.token, 'token'),
+    pushedAuthorization: endpoint(options.pushedAuthorization, 'par'),
     introspection: endpoint(options.introspection, 'introspect'),
     revocation: endpoint(options.revocation, 'revoke'),
     userinfo: endpoint(options.userinfo, 'userinfo'),
     jwks: endpoint(options.jwks, 'jwks'),
     revocations: endpoint(options.revocations, 'revocations'),
+    registration: endpoint(options.registration, 'register'),
+    brands: endpoint(options.brands, 'brands.json'),
     launches: endpoint(options.launches, 'launches'),
   }
 }

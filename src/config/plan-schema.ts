@@ -1,5 +1,7 @@
 /** What a file may say of a plan: its look and contacts, its environments, their APIs and demonstration records. */
 import { z } from 'zod'
+import { userAccessBrand } from './brand-schema.ts'
+import { registration } from './registration-schema.ts'
 import { pageUrlFault, pathFault } from './urls.ts'
 import {
   baseUrl,
@@ -176,16 +178,27 @@ const environment = z.strictObject({
     {
       authorization: endpoint.optional().describe('Default {issuer path}/authorize.'),
       token: endpoint.optional().describe('Default {issuer path}/token.'),
+      pushedAuthorization: endpoint
+        .optional()
+        .describe('Where apps push their requests beforehand (RFC 9126). Default {issuer path}/par.'),
       introspection: endpoint.optional().describe('Default {issuer path}/introspect.'),
       revocation: endpoint.optional().describe('Default {issuer path}/revoke.'),
       userinfo: endpoint.optional().describe('Default {issuer path}/userinfo.'),
       jwks: endpoint.optional().describe('Default {issuer path}/jwks.'),
       revocations: endpoint.optional().describe('The revocation feed. Default {issuer path}/revocations.'),
+      registration: endpoint
+        .optional()
+        .describe('Where apps register themselves, if they may. Default {issuer path}/register.'),
+      brands: endpoint.optional().describe('The user-access brand bundle. Default {issuer path}/brands.json.'),
       launches: endpoint.optional().describe('Where portals and EHRs make launches. Default {issuer path}/launches.'),
     },
     'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',
   ).prefault({}),
   apis: named(slug, api, 1).describe('The APIs that this issuer’s tokens open, by id.'),
+  registration: registration
+    .nullable()
+    .default(null)
+    .describe('Apps that register themselves (RFC 7591, RFC 7592); null: none can.'),
   demonstration: z
     .strictObject({
       apps: named(
@@ -320,6 +333,7 @@ export const plan = z.strictObject({
     },
     'Whom people can turn to.',
   ),
+  userAccessBrand,
   environments: named(slug, environment, 1).describe('The plan’s environments, by name; each is one issuer.'),
 })
 

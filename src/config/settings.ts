@@ -103,7 +103,34 @@ export interface Plan {
     /** The plan's page on choosing apps and protecting one's data (42 CFR 422.119(g)), for each of the plan's languages. */
     educationUrl: Record<string, string> | null
   }
+  userAccessBrand: UserAccessBrand
   environments: Environment[]
+}
+
+/** How apps show the plan to people who look for it. */
+export interface UserAccessBrand {
+  /** At least one; the first is the one that discovery names. `system` null: none. */
+  identifiers: { system: string | null; value: string }[]
+  aliases: string[]
+  /** Codes of HL7's organization types. */
+  categories: string[]
+  logoLicenseUrl: string | null
+  portal: {
+    name: string
+    url: string | null
+    description: string | null
+    logoUrl: string | null
+    logoLicenseUrl: string | null
+  }
+  addresses: {
+    line: string[]
+    city: string | null
+    state: string | null
+    postalCode: string | null
+    country: string
+  }[]
+  /** Where developers arrange for access. */
+  developerUrl: string
 }
 
 /** How long members of a plan may share. */
@@ -142,19 +169,57 @@ export interface Environment {
   /** `http://localhost` redirects are allowed at sandboxes only (R12). */
   endpoints: Endpoints
   apis: Api[]
+  /** Apps that register themselves; null: none can. */
+  registration: Registration | null
   demonstration: Demonstration | null
+}
+
+/** Who may register apps at an issuer, and what such apps may set (R20). */
+export interface Registration {
+  /** What lets an app in, each by itself. */
+  by: ('initial-access-token' | 'software-statement')[]
+  softwareStatements: StatementIssuer[]
+  policy: RegistrationPolicy
+}
+
+/** Somebody whose software statements are believed; `jwks` or `jwksUri`. */
+export interface StatementIssuer {
+  issuer: string
+  jwks: { keys: Record<string, unknown>[] } | null
+  jwksUri: string | null
+  algorithms: string[]
+}
+
+export interface RegistrationPolicy {
+  kinds: ('public' | 'confidential' | 'service')[]
+  /** Of confidential apps; a service has keys, whatever stands here. */
+  authMethods: ('client_secret_basic' | 'private_key_jwt')[]
+  profiles: ('smart' | 'fapi2')[]
+  dpop: 'optional' | 'required'
+  /** Null: what the issuer lists, without sensitive categories. */
+  scopes: string[] | null
+  /** Ids; null: every API of the issuer. */
+  apis: string[] | null
+  redirectHosts: string[] | null
+  maximumRedirectUris: number
 }
 
 /** Absolute paths on the issuer's host (R41). `path` is what discovery names; every alias answers too. */
 export interface Endpoints {
   authorization: { path: string; aliases: string[] }
   token: { path: string; aliases: string[] }
+  /** Where apps send their requests for authorization beforehand (RFC 9126). */
+  pushedAuthorization: { path: string; aliases: string[] }
   introspection: { path: string; aliases: string[] }
   revocation: { path: string; aliases: string[] }
   userinfo: { path: string; aliases: string[] }
   jwks: { path: string; aliases: string[] }
   /** The revocation feed, for resource servers. */
   revocations: { path: string; aliases: string[] }
+  /** Where apps register themselves (RFC 7591), where `registration` is on. */
+  registration: { path: string; aliases: string[] }
+  /** The user-access brand bundle. */
+  brands: { path: string; aliases: string[] }
   /** Where portals and EHRs make launches. */
   launches: { path: string; aliases: string[] }
 }
