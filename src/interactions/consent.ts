@@ -58,6 +58,10 @@ const offerTo = ({ authorization }: Visit, choice: PatientChoice, { environment 
     categories: environment.plan.sensitiveCategories,
   })
 
+/** Until when an app may go on that asked to be there while the member is (SMART `online_access`); null: it did not. */
+const visitEnd = ({ authorization: { session } }: Visit, { online }: Offer): number | null =>
+  online && session ? session.endsAt : null
+
 /** What was shared last of the same record with the same app, and whether that goes on. A refusal fills in nothing. */
 const earlier = async (visit: Visit, member: MemberRow, choice: PatientChoice, deps: InteractionDeps) => {
   const { client, api } = visit.authorization
@@ -83,7 +87,8 @@ export const showConsent = async (
   const { onceMinutes } = deps.consent
   const choice = await requirePatient(visit, member, deps)
   const offer = offerTo(visit, choice, deps)
-  const terms = termsOf(plan, { offline: offer.offline, now: deps.now(), atMost: atMost(choice), onceMinutes })
+  const visitEndsAt = visitEnd(visit, offer)
+  const terms = termsOf(plan, { ...offer, now: deps.now(), atMost: atMost(choice), onceMinutes, visitEndsAt })
   const { last, connected } = await earlier(visit, member, choice, deps)
   const lastBoxes = last && firstBoxes(offer, last)
   // Where nothing of it was asked again, it says nothing about what is.
@@ -108,6 +113,7 @@ export const showConsent = async (
     sensitive: sensitivePart(offer, boxes, words),
     longer: longerPart(terms, { duration, until }),
     onceUntil: terms.once,
+    online: visitEndsAt !== null,
     onceMinutes,
     stopUrl: managementUrl(deps.environment),
     faults: again?.faults ?? [],
@@ -199,7 +205,9 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   const { timeZone } = plan
   const authority = { offline: offer.offline, atMost: atMost(choice) }
   // Sharing once begins now: whoever read for an hour gets what the page said all the same, if on the day that it said.
-  const { once } = termsOf(plan, { ...authority, now: deps.now(), onceMinutes: deps.consent.onceMinutes })
+  const { onceMinutes } = deps.consent
+  const visitEndsAt = visitEnd(visit, offer)
+  const { once } = termsOf(plan, { ...authority, now: deps.now(), onceMinutes, visitEndsAt })
   const terms = { ...shown.terms, once }
   const end = endOf(terms, answer, { language: shown.language, timeZone, atMost: authority.atMost })
   const nothing = offer.choices.types.size > 0 && answer.boxes.resources.length === 0
@@ -214,10 +222,13 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
   await decideOnce(visit, deps, () =>
     deps.authorizations.share(ctx, authorization, {
       ...decisionOf(visit, member, choice, shown, deps),
-      grantedScope: scopeText(grantedScopes(offer, answer.boxes, { offline })),
+      grantedScope: scopeText(grantedScopes(offer, answer.boxes, { offline, online: visitEndsAt !== null })),
       sensitivities: answer.boxes.sensitive,
       duration: offline ? answer.duration : 'once',
-      context: { api: authorization.api.id },
+      context: {
+        api: authorization.api.id,
+        ...(!offline && visitEndsAt !== null && authorization.session ? { session: authorization.session.uid } : {}),
+      },
       offline,
       endsAt: end,
       letter: connectionLetter({

@@ -19,6 +19,8 @@ export interface Offer {
   /** The app learns who the member is. */
   identity: boolean
   offline: boolean
+  /** The app wants new tokens for as long as the member is signed in. */
+  online: boolean
 }
 
 /** The boxes of a page that are ticked, by the values of their fields. */
@@ -58,6 +60,7 @@ export const offerOf = ({ scope, approved, api, mask, categories }: Asked): Offe
     sensitive: api.sensitivity === 'enforced' ? categories.filter(mayRelease) : [],
     identity: texts.includes('openid'),
     offline: texts.includes('offline_access'),
+    online: texts.includes('online_access'),
   }
 }
 
@@ -84,24 +87,30 @@ export const offeredBoxes = ({ choices, sensitive }: Offer, boxes: Boxes): Boxes
 }
 
 /** By what two offers are known to be the same: what was offered is what is decided on. */
-export const nameOfOffer = ({ choices, sensitive, api, offline, identity }: Offer): string => {
+export const nameOfOffer = ({ choices, sensitive, api, offline, online, identity }: Offer): string => {
   const types = [...choices.types.values()].map(({ type, whole, categories }) => [
     type,
     whole,
     categories?.map(({ key }) => key) ?? null,
   ])
   const codes = sensitive.map(({ code }) => code)
-  return sha256(JSON.stringify([types, choices.wildcard, codes, api.sensitivity, offline, identity]))
+  return sha256(JSON.stringify([types, choices.wildcard, codes, api.sensitivity, offline, online, identity]))
 }
 
 /**
  * The granted scopes: exactly what was left ticked, in the app's own words where all of a scope is granted, so that a
  * wildcard that was accepted whole stays a wildcard.
  */
-export const grantedScopes = (offer: Offer, boxes: Boxes, { offline }: { offline: boolean }): Scope[] => {
+export const grantedScopes = (
+  offer: Offer,
+  boxes: Boxes,
+  { offline, online = false }: { offline: boolean; online?: boolean },
+): Scope[] => {
   const { resources, categories, sensitive } = offeredBoxes(offer, boxes)
   const released = offer.sensitive.filter(({ code }) => sensitive.includes(code))
-  const plain = [...(offline ? ['offline_access'] : []), ...released.flatMap(({ scope }) => scope ?? [])]
+  // Whoever may go on while the member is away may do so while they are there.
+  const long = offline ? ['offline_access', 'online_access'] : online ? ['online_access'] : []
+  const plain = [...long, ...released.flatMap(({ scope }) => scope ?? [])]
   const ticked: Ticked = { resources, categories, plain }
   return chosen(offer.asked, offer.api.resources, offer.choices, ticked)
 }

@@ -41,13 +41,15 @@ export type TermFault = 'no-duration' | DayFault
 
 /**
  * The terms of a page that is shown at `now`.
- * @param atMost when the authority to act for the patient ends (R34); infinite for an own record
+ * @param known.atMost when the authority to act for the patient ends (R34); infinite for an own record
+ * @param known.visitEndsAt when the member is signed out at the latest, where sharing once is for as long as that (`online_access`)
  */
 export const termsOf = (
   plan: Plan,
-  { offline, now, atMost, onceMinutes }: { offline: boolean; now: number; atMost: number; onceMinutes: number },
+  known: { offline: boolean; now: number; atMost: number; onceMinutes: number; visitEndsAt?: number | null },
 ): Terms => {
-  const once = Math.min(now + onceMinutes * 60_000, atMost)
+  const { offline, now, atMost, onceMinutes, visitEndsAt } = known
+  const once = Math.min(visitEndsAt ?? now + onceMinutes * 60_000, atMost)
   if (!offline) return { once, longer: null }
   const choices = durationChoices(plan.sharing, now, atMost).map((choice) => ({
     ...choice,

@@ -115,7 +115,10 @@ export const changeRoutes = (router: Router, onConnection: OnConnection, deps: M
       resources: manyValues(form, 'type'),
       categories: manyValues(form, 'category', { max: longestTick }),
       // A category's own scope goes with it; how long is another page's matter.
-      plain: ['offline_access', ...releasedKinds(plan, sensitivities).flatMap(({ scope }) => scope ?? [])],
+      plain: [
+        ...['offline_access', 'online_access'],
+        ...releasedKinds(plan, sensitivities).flatMap(({ scope }) => scope ?? []),
+      ],
     }
     const choices = sharedChoices(environment, connection)
     const kept = sensitivities.length === connection.sensitivities.length

@@ -11,7 +11,7 @@ import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
 import { delegationInForce } from './delegates.ts'
-import { type EndReason, readStanding } from './grants.ts'
+import { type EndReason, parseContext, readStanding } from './grants.ts'
 
 /** No clock is set back by so much, in milliseconds. */
 const LONG_AGO = 7 * 86_400_000
@@ -46,6 +46,15 @@ interface EndOfDelegation extends Omit<Ending, 'reason'> {
   delegationId: string
 }
 
+interface EndOfSession {
+  issuer: string
+  /** `sub` of the member who was signed in. */
+  subject: string
+  /** The session's `uid`. */
+  session: string
+  requestId: string | null
+}
+
 export interface Endings {
   /**
    * Ends a grant, once: its refresh tokens go, the first reason stays, and the connection ends with its last live grant.
@@ -56,6 +65,8 @@ export interface Endings {
   endConnection(trx: Transaction<Tables> | null, end: EndOfConnection): Promise<string[]>
   /** Ends what a member shared of one patient, but for grants that another authority of theirs carries. Returns the ids of those ended. */
   endGrantsOfDelegation(trx: Transaction<Tables> | null, end: EndOfSharing): Promise<string[]>
+  /** Ends what a member shared for as long as they are signed in (SMART `online_access`). Returns the ids of the grants. */
+  endGrantsOfSession(trx: Transaction<Tables> | null, end: EndOfSession): Promise<string[]>
   /** Ends a delegation now, and with it what rests on it (R34). Undefined: none in force by that id at this issuer. */
   endDelegation(trx: Transaction<Tables> | null, end: EndOfDelegation): Promise<string[] | undefined>
 }
@@ -206,6 +217,29 @@ export function createEndings(deps: {
     return ended
   }
 
+  async function endGrantsOfSession(trx: Transaction<Tables>, end: EndOfSession): Promise<string[]> {
+    const { issuer, subject, session, requestId } = end
+    const member = await trx
+      .selectFrom('members')
+      .select('id')
+      .where('issuer', '=', issuer)
+      .where('subject', '=', subject)
+      .executeTakeFirst()
+    if (!member) return []
+    const held = await openGrants(trx, { issuer })
+      .select('context')
+      .where('member_id', '=', member.id)
+      .where('context', 'like', '%"session":%')
+      .execute()
+    const ended: string[] = []
+    for (const { id: grantId, context } of held) {
+      if (context === null || parseContext(context).session !== session) continue
+      const ending = { issuer, grantId, reason: 'session_ended', actor: `member:${member.id}`, requestId } as const
+      if (await endGrant(trx, ending)) ended.push(grantId)
+    }
+    return ended
+  }
+
   async function endDelegation(trx: Transaction<Tables>, end: EndOfDelegation): Promise<string[] | undefined> {
     const { delegationId, ...rest } = end
     const at = end.replayedFrom ?? now()
@@ -232,6 +266,7 @@ export function createEndings(deps: {
     endGrant: (trx, end) => within(trx, (inner) => endGrant(inner, end)),
     endConnection: (trx, end) => within(trx, (inner) => endConnection(inner, end)),
     endGrantsOfDelegation: (trx, end) => within(trx, (inner) => endGrantsOfDelegation(inner, end)),
+    endGrantsOfSession: (trx, end) => within(trx, (inner) => endGrantsOfSession(inner, end)),
     endDelegation: (trx, end) => within(trx, (inner) => endDelegation(inner, end)),
   }
 }

@@ -20,6 +20,8 @@ import type { Steps } from './steps.ts'
 export interface Exchange {
   req: IncomingMessage
   res: ServerResponse
+  /** As a koa context has it. */
+  state?: { requestId?: string }
 }
 
 /** What the app asked for and how far the member has come. */
@@ -40,6 +42,8 @@ export interface Authorization {
   returnTo: string
   /** `sub` of the member who is signed in. */
   subject: string | null
+  /** Their session, and its absolute end in milliseconds, where the app asks for `online_access`. */
+  session: { uid: string; endsAt: number } | null
   /** The row id of the patient chosen in an earlier step. */
   patientId: string | null
 }
@@ -71,6 +75,14 @@ export const createAuthorizations = (deps: {
     }
   }
 
+  /** Until when the member of an interaction is signed in, however busy they are; null where they are not any more. */
+  const sessionOf = async ({ session, params }: Interaction): Promise<Authorization['session']> => {
+    if (!session || !String(params.scope).split(' ').includes('online_access')) return null
+    const found = await provider().Session.findByUid(session.uid)
+    if (!found?.loginTs) return null
+    return { uid: session.uid, endsAt: (found.loginTs + deps.session.absoluteHours * 3600) * 1000 }
+  }
+
   /** The authorization in progress. Throws `authorization_expired` (400) where it is over or another browser's. */
   const load = async (exchange: Exchange, uid: string): Promise<Authorization> => {
     const interaction = await interactionOf(exchange, uid)
@@ -92,6 +104,7 @@ export const createAuthorizations = (deps: {
       loginHint: text(params.login_hint),
       returnTo: interaction.returnTo,
       subject: interaction.session?.accountId ?? null,
+      session: await sessionOf(interaction),
       patientId: chosen && typeof chosen === 'object' && 'id' in chosen ? text(chosen.id) : null,
     }
   }
@@ -100,9 +113,9 @@ export const createAuthorizations = (deps: {
    * Ends the session that the browser has as somebody else, so that this sign-in begins a new one (ASVS 7.2.4). It may have
    * begun in another window, after this authorization.
    */
-  const forgetOthers = async ({ req, res }: Exchange, interaction: Interaction, subject: string): Promise<void> => {
-    const session = await provider().Session.get(provider().createContext(req, res))
-    if (session.accountId && session.accountId !== subject) await session.destroy()
+  const forgetOthers = async (exchange: Exchange, interaction: Interaction, subject: string): Promise<void> => {
+    const { session } = await openSession(exchange)
+    if (session.accountId !== subject) await endSession(exchange, session)
     if (!interaction.session || interaction.session.accountId === subject) return
     interaction.session = undefined
     await interaction.save(secondsLeft(interaction))
@@ -173,6 +186,19 @@ export const createAuthorizations = (deps: {
   }
   type Opened = Awaited<ReturnType<typeof openSession>>
 
+  /**
+   * Ends a session, and what apps may do only while it lasts. Once more afterwards: what was shared in between in another
+   * window ends too, and later nothing can be shared in it any more.
+   */
+  const endSession = async ({ state }: Exchange, session: Opened['session']): Promise<void> => {
+    const { accountId: subject, uid } = session
+    if (!subject) return
+    const end = { issuer: environment.id, subject, session: uid, requestId: state?.requestId ?? null }
+    await connections.endGrantsOfSession(null, end)
+    await session.destroy()
+    await connections.endGrantsOfSession(null, end)
+  }
+
   /** The member who is signed in at this browser outside of any authorization, by `sub`. */
   const signedInSubject = async (exchange: Exchange): Promise<string | null> => {
     const { session } = await openSession(exchange)
@@ -202,7 +228,7 @@ export const createAuthorizations = (deps: {
   /** A member has signed in outside of any authorization: a new session begins, whatever was there before (ASVS 7.2.4). */
   const signInHere = async (exchange: Exchange, subject: string): Promise<void> => {
     const { context, session: before } = await openSession(exchange)
-    if (before.accountId) await before.destroy()
+    await endSession(exchange, before)
     const session = new (provider().Session)()
     session.loginAccount({ accountId: subject, amr: ['pwd'] })
     await keep({ context, session })
@@ -211,7 +237,7 @@ export const createAuthorizations = (deps: {
   /** Signs the browser out of this issuer. Connections with offline access go on. */
   const signOut = async (exchange: Exchange): Promise<void> => {
     const { session } = await openSession(exchange)
-    if (session.accountId) await session.destroy()
+    await endSession(exchange, session)
   }
 
   return {

@@ -4,7 +4,7 @@
  * Owns: every option of oidc-provider that we set. Does not own: the hooks' rules, each of which has a file of its own.
  */
 import type { Environment, Settings } from '../config/settings.ts'
-import { type Mac, randomToken } from '../secrets.ts'
+import { deriveBytes, type Mac, randomToken } from '../secrets.ts'
 import { allowedOrigin, secretIsRight } from './clients.ts'
 import {
   type Configuration,
@@ -17,12 +17,14 @@ import {
   tellFaults,
 } from './engine.ts'
 import type { IssuerKeys } from './key-ring.ts'
+import { nonceNeeded, proofAlgorithms } from './proofs.ts'
 import { stateOf } from './request-state.ts'
 import { nameToken } from './rotation.ts'
 
 /** The engine's own routes below the issuer's path; what discovery names and every alias lead here (R41). */
 export const engineRoutes = {
   authorization: '/authorize',
+  pushedAuthorization: '/par',
   token: '/token',
   introspection: '/introspect',
   revocation: '/revoke',
@@ -89,16 +91,16 @@ const settingsOf = (
   adapter: hooks.adapter,
   findAccount: tellFaults(hooks.findAccount),
   jwks: engineKeys(keys.signers),
-  routes: engineRoutes,
+  routes: { ...engineRoutes, pushed_authorization_request: engineRoutes.pushedAuthorization },
   scopes: [
-    ...['openid', 'fhirUser', 'launch/patient', 'offline_access'],
+    ...['openid', 'fhirUser', 'launch/patient', 'offline_access', 'online_access'],
     ...environment.plan.sensitiveCategories.flatMap(({ scope }) => scope ?? []),
   ],
   claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
   subjectTypes: ['public'],
   responseTypes: ['code'],
   clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
-  enabledJWA: { idTokenSigningAlgValues: ['RS256'] },
+  enabledJWA: { idTokenSigningAlgValues: ['RS256'], dPoPSigningAlgValues: proofAlgorithms },
   pkce: { required: () => true },
   allowOmittingSingleRegisteredRedirectUri: false,
   acceptQueryParamAccessTokens: false,
@@ -109,6 +111,9 @@ const settingsOf = (
   extraTokenClaims: tellFaults((ctx: EngineContext) => hooks.accessTokenClaims(ctx)),
   formats: { customizers: { jwt: hooks.shapeAccessToken } },
   rotateRefreshToken: true,
+  issueRefreshToken: (_ctx, client, { scopes }) =>
+    client.grantTypeAllowed('refresh_token') && (scopes.has('offline_access') || scopes.has('online_access')),
+  // What ends with the session ends as a grant (authorizations.ts): the session's record may be gone long before, by idling.
   expiresWithSession: () => false,
   // One new grant per authorization: the patient belongs to one authorization.
   loadExistingGrant: tellFaults(async (ctx: EngineContext) => {
@@ -142,9 +147,14 @@ const settingsOf = (
     externalSigningSupport: externalSigning,
     devInteractions: { enabled: false },
     rpInitiatedLogout: { enabled: false },
-    // On by default in the engine, and of no use here: no address of ours leads to them, and no verifier of ours knows them.
-    pushedAuthorizationRequests: { enabled: false },
-    dPoP: { enabled: false },
+    pushedAuthorizationRequests: { enabled: true },
+    dPoP: {
+      enabled: true,
+      // The same on all servers. When the secret changes, apps are told a new nonce, and try again by themselves (RFC 9449 §8).
+      nonceSecret: deriveBytes(keys.secrets.forms[0] ?? '', 'latchkey dpop nonce v1'),
+      requireNonce: nonceNeeded,
+      allowReplay: false,
+    },
     // Answered by us: access tokens are JWTs for a FHIR server, which the engine's own endpoint refuses.
     userinfo: { enabled: false },
     revocation: {
@@ -192,6 +202,12 @@ export const createProvider = (deps: {
   provider.proxy = true
   provider.Client.prototype.compareClientSecret = async function (presented) {
     return secretIsRight(presented, this.clientSecret)
+  }
+  // What a DPoP proof is made for is the address that the app has asked, an alias too (RFC 9449 §4.3), not a path of the engine's.
+  const { urlFor } = provider.OIDCContext.prototype
+  provider.OIDCContext.prototype.urlFor = function (name, options) {
+    const { address } = stateOf(Provider.ctx?.req)
+    return address && name === this.route ? address : urlFor.call(this, name, options)
   }
   // The engine's models make their own ids by this method, which its types do not name.
   Object.defineProperty(provider.RefreshToken.prototype, 'generateTokenId', {

@@ -49,12 +49,13 @@ export interface Ticked {
   resources: readonly string[]
   /** `Type/key`, for types with categories. */
   categories: readonly string[]
-  /** Of the plain scopes that are choices themselves (`offline_access`, `sensitive/…`), those that stay; all others stay anyway. */
+  /** Of the plain scopes that are choices themselves (`offline_access`, `online_access`, `sensitive/…`), those that stay; all others stay anyway. */
   plain: readonly string[]
 }
 
 const isResource = (scope: Scope): scope is ResourceScope => scope.kind === 'resource'
-const isChoice = (text: string): boolean => text === 'offline_access' || isSensitiveScope(text)
+const isChoice = (text: string): boolean =>
+  text === 'offline_access' || text === 'online_access' || isSensitiveScope(text)
 
 const categoryValues = (scope: ResourceScope): TokenValue[][] =>
   scope.query.filter(([name]) => name === 'category').map(([, value]) => parseTokenValue(value))

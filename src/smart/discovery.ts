@@ -14,6 +14,7 @@ export const smartCapabilities: readonly string[] = [
   'sso-openid-connect',
   'context-standalone-patient',
   'permission-offline',
+  'permission-online',
   'permission-patient',
   'permission-v1',
   'permission-v2',
@@ -95,5 +96,5 @@ export function scopesOf(api: ScopedApi, categories: readonly { scope: string | 
     }),
   )
   const sensitive = api.sensitivity === 'enforced' ? categories.flatMap(({ scope }) => scope ?? []) : []
-  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', ...resourceScopes, ...sensitive])]
+  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', 'online_access', ...resourceScopes, ...sensitive])]
 }

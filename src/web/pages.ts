@@ -141,6 +141,8 @@ export interface ConsentPage {
   /** Milliseconds: until when access lasts without offline access, and how many minutes that is from now. */
   onceUntil: number
   onceMinutes: number
+  /** Sharing once lasts until the member signs out, and until `onceUntil` at the latest. */
+  online: boolean
   /** Where the member can stop sharing, beside the service desk's phone. */
   stopUrl: string
   faults: ConsentFault[]

@@ -62,6 +62,7 @@ describe('scopesOf', () => {
       'fhirUser',
       'launch/patient',
       'offline_access',
+      'online_access',
       'patient/*.rs',
       'patient/*.read',
       'patient/Patient.rs',

@@ -135,6 +135,7 @@ export const consentPage: ConsentPage = {
   },
   onceUntil: Date.UTC(2026, 10, 22, 16),
   onceMinutes: 60,
+  online: false,
   stopUrl: 'https://prairie.example.org/connections',
   faults: [],
   shown: 'shown',
