@@ -141,8 +141,13 @@ function mac(key: KeyObject, text: string): string {
   return createHmac('sha256', key).update(text, 'utf8').digest().subarray(0, 16).toString('base64url')
 }
 
+/** 32 bytes for one use of a secret, by HKDF-SHA-256; those of another use tell nothing of them. */
+export function deriveBytes(secret: string, use: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', use, 32))
+}
+
 function derive(secret: string): KeyObject {
-  return createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', 'latchkey seal v1', 32)))
+  return createSecretKey(deriveBytes(secret, 'latchkey seal v1'))
 }
 
 /** JSON keeps the parts apart: `{table: 'a', row: 'b/c'}` and `{table: 'a/b', row: 'c'}` differ. */

@@ -13,8 +13,12 @@ import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { type Clients, metadataOf } from './clients.ts'
 import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, errors, Provider, tellFaults } from './engine.ts'
+import { longestAhead } from './proofs.ts'
 import { type RefreshTokenDeps, refreshTokenAdapter } from './refresh-token-adapter.ts'
 import { stateOf } from './request-state.ts'
+
+/** Seconds in which whoever began an authorization has to finish it. */
+const longestAuthorization = 3600
 
 export interface AdapterDeps extends RefreshTokenDeps {
   shortLived: ShortLived
@@ -125,12 +129,41 @@ const codeAdapter = (model: string, deps: AdapterDeps): Adapter => {
   }
 }
 
-/** Replay ids (RFC 7523 §3): accepted once, also under concurrency. */
-const replayAdapter = (model: string, deps: AdapterDeps): Adapter => ({
-  ...shortLivedAdapter(model, deps),
-  upsert: async (id, payload, expiresIn) => {
-    const added = await deps.shortLived.addIfAbsent(model, sha256(id), payload, deps.now() + (expiresIn ?? 0) * 1000)
-    if (!added) throw new errors.InvalidClientAuth({ detail: 'assertion was used before' })
+/**
+ * Requests that were pushed (RFC 9126): each is answered once, however often its page is loaded before that. They are kept
+ * as long as an authorization that began in time may take, or nobody would know that it was answered.
+ */
+const pushedRequestAdapter = (model: string, deps: AdapterDeps): Adapter => {
+  const { shortLived } = deps
+  const records = shortLivedAdapter(model, deps)
+  const debts = createDebts<string>((id, by) => shortLived.takeBack(model, sha256(id), by))
+  return {
+    ...records,
+    upsert: (id, payload, expiresIn) => records.upsert(id, payload, (expiresIn ?? 0) + longestAuthorization),
+    find: async (id) => {
+      await debts.settle(id)
+      return records.find(id)
+    },
+    consume: async (id) => {
+      const by = randomToken(12)
+      debts.incur(id, by)
+      if ((await shortLived.use(model, sha256(id), by)) !== 'first')
+        throw new errors.InvalidRequestUri('request_uri was already used')
+    },
+  }
+}
+
+/** Ids of client assertions (RFC 7523 §3) and of DPoP proofs (RFC 9449 §11.1): accepted once, also under concurrency. */
+const replayAdapter = (model: string, { shortLived, now }: AdapterDeps): Adapter => ({
+  ...unstored(model),
+  // The one write decides; what was there before is not asked.
+  upsert: async (id, _payload, expiresIn = 0) => {
+    const isProof = stateOf(Provider.ctx?.req).proof
+    // A proof may have been made a little ahead of our time, and counts for as much longer.
+    const seconds = isProof ? expiresIn + longestAhead : expiresIn
+    if (await shortLived.addIfAbsent(model, sha256(id), true, now() + seconds * 1000)) return
+    if (isProof) throw new errors.InvalidDpopProof('the DPoP proof was used before')
+    throw new errors.InvalidClientAuth({ detail: 'assertion was used before' })
   },
 })
 
@@ -234,6 +267,7 @@ export const createAdapterFactory = (deps: AdapterDeps): ((model: string) => Ada
     Grant: grantAdapter(deps),
     RefreshToken: refreshTokenAdapter(deps),
     AuthorizationCode: codeAdapter('AuthorizationCode', deps),
+    PushedAuthorizationRequest: pushedRequestAdapter('PushedAuthorizationRequest', deps),
     Session: steppingAdapter('Session', deps),
     Interaction: steppingAdapter('Interaction', deps),
     ReplayDetection: replayAdapter('ReplayDetection', deps),

@@ -70,6 +70,8 @@ export const metadataOf = (client: ClientRecord): ClientMetadata => ({
   response_types: grantTypes[client.kind].includes('authorization_code') ? ['code'] : [],
   response_modes: ['query'],
   token_endpoint_auth_method: client.authMethod,
+  require_pushed_authorization_requests: profiles[client.profile].pushedRequests === 'required',
+  dpop_bound_access_tokens: client.dpop,
   ...(client.authMethod === 'client_secret_basic' ? { client_secret: client.secretHashes.join(' ') } : {}),
   ...(client.authMethod === 'private_key_jwt' && client.jwks ? { jwks: client.jwks as ClientMetadata['jwks'] } : {}),
   ...(client.authMethod === 'private_key_jwt' && client.jwksUri ? { jwks_uri: client.jwksUri } : {}),

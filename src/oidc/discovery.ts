@@ -10,11 +10,12 @@ import { type SmartEndpoints, scopesOf, smartConfiguration } from '../smart/disc
 /** The absolute addresses of an issuer's endpoints, as configured. */
 export const endpointsOf = (
   environment: Environment,
-): SmartEndpoints & { userinfo: string; revocationFeed: string; management: string } => {
+): SmartEndpoints & Record<'pushedAuthorization' | 'userinfo' | 'revocationFeed' | 'management', string> => {
   const { endpoints } = environment
   const at = ({ path }: { path: string }): string => new URL(path, environment.issuer).href
   return {
     authorization: at(endpoints.authorization),
+    pushedAuthorization: at(endpoints.pushedAuthorization),
     token: at(endpoints.token),
     introspection: at(endpoints.introspection),
     revocation: at(endpoints.revocation),
@@ -47,6 +48,7 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
   return {
     ...engine,
     authorization_endpoint: endpoints.authorization,
+    pushed_authorization_request_endpoint: endpoints.pushedAuthorization,
     token_endpoint: endpoints.token,
     userinfo_endpoint: endpoints.userinfo,
     jwks_uri: endpoints.jwks,

@@ -9,6 +9,10 @@ export type Refusal = Exclude<GrantStanding, 'live'>['ended'] | 'already_used'
 
 export interface RequestState {
   requestId: string | null
+  /** Where a program has asked, as the outside knows the address; none for what browsers are sent to. */
+  address?: string
+  /** Was a DPoP proof looked at? */
+  proof?: true
   /** Why the engine will refuse what was presented. */
   refusal?: Refusal
   /** The client that the request is of, read once. */

@@ -13,6 +13,9 @@ import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
 import { stateOf } from './request-state.ts'
 
+/** The engine's routes that take requests for an authorization. */
+const asking = new Set(['authorization', 'pushed_authorization_request'])
+
 const trimmed = (url: string): string => url.replace(/\/+$/, '')
 
 /** The API that an `aud` or `resource` names, with or without a trailing slash, by its base or an alias (R6). */
@@ -78,7 +81,7 @@ export const createResources = ({ environment, clients }: { environment: Environ
   }
 
   /**
-   * What the engine is told of an API. At the authorization endpoint this also settles the scopes: what is unknown or
+   * What the engine is told of an API. Of a request for an authorization this also settles the scopes: what is unknown or
    * not allowed is dropped, and nothing left is `invalid_scope` (R7).
    */
   const resourceServer = async (ctx: EngineContext, resource: string, client: EngineClient) => {
@@ -90,12 +93,13 @@ export const createResources = ({ environment, clients }: { environment: Environ
       const why =
         'sensitivity_not_enforced: this API cannot hold back sensitive records, so the plan shares nothing through it'
       // What was shared before the plan refused stays, and opens nothing meanwhile: no `invalid_grant`, on which apps throw it away.
-      throw oidc.route === 'authorization' ? new errors.AccessDenied(why) : new errors.InvalidTarget(why)
+      throw asking.has(oidc.route) ? new errors.AccessDenied(why) : new errors.InvalidTarget(why)
     }
-    if (oidc.route === 'authorization') {
+    if (asking.has(oidc.route)) {
       // One authorization is for one API, however often and under whichever name it is told.
       if (Array.isArray(oidc.params?.resource)) throw new errors.InvalidTarget('resource must not be provided twice')
-      const audience = oidc.params?.aud
+      // Of a pushed request it was judged when that came; the engine keeps it as a JWT, whose own `aud` is the issuer.
+      const audience = oidc.entities.PushedAuthorizationRequest ? undefined : oidc.params?.aud
       if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
         throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
       const requested = String(oidc.params?.scope ?? '')

@@ -4,6 +4,7 @@
  * Owns: which path leads where, GET and POST at the authorization endpoint, CORS of the open documents (R5).
  * Does not own: what the engine does then (provider.ts), or interaction pages (interactions).
  */
+import { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { InputFaults, LatchkeyError } from '../errors.ts'
 import { readForm } from '../web/forms.ts'
@@ -15,6 +16,8 @@ import { rememberRequest } from './request-state.ts'
 export type MountedIssuer = Pick<Issuer, 'environment' | 'answer' | 'userinfo' | 'revocationFeed'>
 
 const longestRequest = 8192
+/** A pushed request has the app's credentials with it. */
+const longestPushed = 16_384
 const metadata = '/.well-known/oauth-authorization-server'
 const openid = '/.well-known/openid-configuration'
 const smart = '/.well-known/smart-configuration'
@@ -26,6 +29,7 @@ const refuseMethod = (ctx: Context, allowed: readonly string[]): never => {
 
 /** The methods of the engine's routes that are not for people. */
 const methods: Record<string, string[]> = {
+  [engineRoutes.pushedAuthorization]: ['POST', 'OPTIONS'],
   [engineRoutes.token]: ['POST', 'OPTIONS'],
   [engineRoutes.introspection]: ['POST', 'OPTIONS'],
   [engineRoutes.revocation]: ['POST', 'OPTIONS'],
@@ -43,6 +47,18 @@ const stepId = /^[\w-]{1,100}$/
 /** A name that the engine does not know, and so refuses by a redirect with a query. */
 const unknownName = 'unsupported'
 
+/** What the engine would refuse without `openid`, where it has no meaning: what is not recognized is ignored (RFC 6749 §3.1). */
+const openidAlone = ['acr_values', 'claims_locales', 'id_token_hint', 'max_age', 'nonce']
+
+/** The name of a request that was pushed (RFC 9126 §2.2). */
+const pushedName = 'urn:ietf:params:oauth:request_uri:'
+
+/** Of a request that was pushed nothing counts but what was pushed (RFC 9126 §4). */
+const nameOfPushed = (query: URLSearchParams): URLSearchParams | undefined =>
+  query.get('request_uri')?.startsWith(pushedName)
+    ? new URLSearchParams([...query].filter(([name]) => name === 'client_id' || name === 'request_uri'))
+    : undefined
+
 /** An authorization request as the engine must read it to do what we promise. */
 const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
   const one = (name: string): string | null => (query.getAll(name).length === 1 ? query.get(name) : null)
@@ -56,10 +72,25 @@ const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
       ?.split(' ')
       .filter((scope) => scopeToken.test(scope)) ?? []
   if (scopes.length > 0) query.set('scope', scopes.join(' '))
+  if (!scopes.includes('openid')) for (const name of openidAlone) query.delete(name)
   // The engine knows fragments and posts, and would refuse them in kind: no app of ours could read that (R12).
   if (one('response_mode') && one('response_mode') !== 'query') query.set('response_mode', unknownName)
   if (one('response_type')?.includes('token')) query.set('response_type', unknownName)
   return query
+}
+
+/** The same request with this form in it: the engine reads a body itself, and ours was read. */
+const withForm = (req: IncomingMessage, form: URLSearchParams): IncomingMessage => {
+  const body = Buffer.from(form.toString())
+  const { 'transfer-encoding': _, ...headers } = req.headers
+  const again = new IncomingMessage(req.socket)
+  again.method = 'POST'
+  again.headers = { ...headers, 'content-length': String(body.length) }
+  // All of it is here, or its end would look like that of a connection.
+  again.complete = true
+  again.push(body)
+  again.push(null)
+  return again
 }
 
 /** An error that must not redirect, in words for the page (R12). */
@@ -103,17 +134,24 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
     const { host } = new URL(environment.issuer)
     const base = pathOf(environment.issuer)
 
-    const handOver = async (ctx: Context, route: string, query: string = ctx.querystring): Promise<void> => {
+    const handOver = async (
+      ctx: Context,
+      route: string,
+      query: string = ctx.querystring,
+      req: IncomingMessage = ctx.req,
+    ): Promise<void> => {
       // Programs' endpoints answer in JSON whatever Accept says; people meet the authorization endpoint only.
-      if (!route.startsWith(engineRoutes.authorization)) ctx.req.headers.accept = 'application/json'
+      if (!route.startsWith(engineRoutes.authorization)) req.headers.accept = 'application/json'
       if (methods[route] && !methods[route].includes(ctx.method)) refuseMethod(ctx, methods[route])
-      const state = rememberRequest(ctx.req, { requestId: ctx.state.requestId })
+      const state = rememberRequest(req, { requestId: ctx.state.requestId })
+      // This path was found among ours, so no header says what it is.
+      if (methods[route]) state.address = new URL(ctx.path, environment.issuer).href
       const asked = ctx.url
       const url = query ? `${route}?${query}` : route
-      ctx.req.url = url
-      Object.assign(ctx.req, { originalUrl: `${base}${url}` })
-      ctx.req.headers.host = host
-      await answer(ctx.req, ctx.res, route)
+      req.url = url
+      Object.assign(req, { originalUrl: `${base}${url}` })
+      req.headers.host = host
+      await answer(req, ctx.res, route)
       if (state.pageError) {
         // The page is ours, at the address that the person sees.
         ctx.url = asked
@@ -127,12 +165,10 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
 
     const authorize: Handler = async (ctx) => {
       // No CORS here, ever: a browser's script has no business at this endpoint (RFC 9700 §2.6).
-      if (ctx.method === 'GET')
-        return handOver(
-          ctx,
-          engineRoutes.authorization,
-          asTheEngineReads(new URLSearchParams(ctx.querystring)).toString(),
-        )
+      if (ctx.method === 'GET') {
+        const query = new URLSearchParams(ctx.querystring)
+        return handOver(ctx, engineRoutes.authorization, (nameOfPushed(query) ?? asTheEngineReads(query)).toString())
+      }
       if (ctx.method !== 'POST') refuseMethod(ctx, ['GET', 'POST'])
       // SMART wants POST as well. Seen by the browser as one more hop, so that our Lax cookies come along.
       const form = await readForm(ctx, { limit: longestRequest })
@@ -145,11 +181,21 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
       ctx.body = ''
     }
 
+    /** What is pushed is read as it would be at the authorization endpoint (RFC 9126 §2.1). */
+    const push: Handler = async (ctx) => {
+      const route = engineRoutes.pushedAuthorization
+      // What is no form the engine refuses.
+      if (ctx.method !== 'POST' || !ctx.is('urlencoded')) return handOver(ctx, route)
+      ctx.req.headers.accept = 'application/json'
+      const form = asTheEngineReads(await readForm(ctx, { limit: longestPushed }))
+      return handOver(ctx, route, '', withForm(ctx.req, form))
+    }
+
     const at = (path: string, handler: Handler) => handlers.set(`${host} ${path}`, handler)
+    const own: Record<string, Handler> = { authorization: authorize, pushedAuthorization: push, userinfo }
     for (const [name, route] of Object.entries(engineRoutes)) {
       const { path, aliases } = environment.endpoints[name as keyof typeof engineRoutes]
-      const handler: Handler =
-        name === 'authorization' ? authorize : name === 'userinfo' ? userinfo : (ctx) => handOver(ctx, route)
+      const handler = own[name] ?? ((ctx: Context) => handOver(ctx, route))
       for (const address of [path, ...aliases]) at(address, handler)
     }
     const { revocations } = environment.endpoints

@@ -99,7 +99,8 @@ describe('what it says', () => {
     expect(Object.keys(openid).sort()).toEqual(
       [
         ...['issuer', 'authorization_endpoint', 'token_endpoint', 'userinfo_endpoint', 'jwks_uri', 'scopes_supported'],
-        ...['management_endpoint', 'revocation_feed_endpoint'],
+        ...['management_endpoint', 'revocation_feed_endpoint', 'pushed_authorization_request_endpoint'],
+        'dpop_signing_alg_values_supported',
         ...['introspection_endpoint', 'introspection_endpoint_auth_methods_supported', 'revocation_endpoint'],
         ...['revocation_endpoint_auth_methods_supported', 'token_endpoint_auth_methods_supported'],
         ...['response_types_supported', 'response_modes_supported', 'grant_types_supported'],
@@ -124,9 +125,9 @@ describe('what it says', () => {
   it.each(issuers)('%s: every endpoint that it names answers', async (issuer) => {
     const openid = await document(`${issuer}/.well-known/openid-configuration`)
     const endpoints = Object.entries<string>(openid).filter(([name]) => /_endpoint$|^jwks_uri$/.test(name))
-    expect(endpoints).toHaveLength(8)
+    expect(endpoints).toHaveLength(9)
     for (const [name, url] of endpoints) {
-      const readable = !/^(token|introspection|revocation)_endpoint$/.test(name)
+      const readable = !/^(token|introspection|revocation|pushed_authorization_request)_endpoint$/.test(name)
       const response = await fetch(url, { method: readable ? 'GET' : 'POST', redirect: 'manual' })
       expect(response.status, `${name} ${url}`).toBe(statusOf[name] ?? 400)
     }
