@@ -17,7 +17,7 @@ import type { ConnectionRow, GrantRow, Tables } from '../storage/tables.ts'
 import { lockByName } from '../storage/transaction-hooks.ts'
 import { type Changes, createChanges } from './changes.ts'
 import { type Decision, insertConsent, type LastDecision, readLastDecision, type SharedPart } from './consents.ts'
-import { readChoices } from './directory.ts'
+import { readChoices, readVouchedChoice } from './directory.ts'
 import { createEndings, type Endings } from './endings.ts'
 import {
   type GrantContext,
@@ -34,7 +34,7 @@ import { createOverview, type Overview } from './overview.ts'
 /** A decision to share: all scopes, `openid fhirUser launch/patient offline_access` too; its end is the date that the member saw. */
 export interface SharedDecision extends Decision, SharedPart {
   /** What tokens say beside the patient and the person, which come from `choice`. */
-  context: { api: string }
+  context: Pick<StoredContext, 'api' | 'launch' | 'session'>
   offline: boolean
   letter: ConnectionLetter | null
 }
@@ -84,6 +84,9 @@ const noteUse = prepared((db, value: Named<{ connectionId: string; at: number }>
     .set({ last_used_at: value('at') })
     .where('id', '=', value('connectionId')),
 )
+
+/** Is it a launch alone that opens the record? */
+const isVouched = ({ relation }: Decision['choice']): boolean => relation === 'practitioner'
 
 type ConnectionKey = Pick<ConnectionRow, 'issuer' | 'member_id' | 'patient_id' | 'app_id'>
 type OpenGrant = Pick<GrantRow, 'id' | 'context' | 'scope' | 'expires_at'>
@@ -163,7 +166,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
       v: 1,
       patient: decision.choice.fhirId,
       fhirUser: decision.choice.fhirUser,
-      api: decision.context.api,
+      ...decision.context,
       ...(decision.sensitivities.length > 0 ? { sensitivities: decision.sensitivities } : {}),
     }
     const completed = await trx
@@ -174,6 +177,7 @@ export function createConnections(deps: ConnectionsDeps): Connections {
         scope: decision.grantedScope,
         context: JSON.stringify(context),
         expires_at: decision.endsAt,
+        ...(isVouched(decision.choice) ? { vouched: 1 as const } : {}),
       })
       .where('id', '=', decision.grantId)
       .where('issuer', '=', decision.issuer)
@@ -192,7 +196,10 @@ export function createConnections(deps: ConnectionsDeps): Connections {
   /** The choice as it stands at this moment: what a page offered an hour ago may have ended since (R34). */
   async function confirmChoice(trx: Transaction<Tables>, decision: Decision): Promise<void> {
     const { issuer, memberId, choice } = decision
-    const [current] = await readChoices(trx, { issuer, memberId, patientId: choice.patientId, now: now() })
+    const about = { issuer, memberId, patientId: choice.patientId }
+    const [current] = isVouched(choice)
+      ? [await readVouchedChoice(trx, about)]
+      : await readChoices(trx, { ...about, now: now() })
     if (current?.fhirId !== choice.fhirId || current.fhirUser !== choice.fhirUser) {
       throw new LatchkeyError('authority_ended', 403, { detail: `member ${memberId}, patient ${choice.patientId}` })
     }

@@ -8,11 +8,11 @@ import type { Kysely, Transaction } from 'kysely'
 import { Unavailable } from '../errors.ts'
 import type { ConsentRow, Tables } from '../storage/tables.ts'
 import type { Relation } from './delegates.ts'
-import type { PatientChoice } from './directory.ts'
+import type { PatientChoice, VouchedChoice } from './directory.ts'
 import { narrowedScope, parseExtent } from './narrowing.ts'
 
 /** What a receipt needs, as it was when the member decided. */
-export interface ConsentRecord {
+export interface ConsentRecord<Why = Relation> {
   v: 1
   plan: string
   app: string
@@ -20,7 +20,7 @@ export interface ConsentRecord {
   website: string | null
   member: string
   patient: string
-  relation: Relation
+  relation: Why
   language: string
   /** The warning that was shown before; null: none. */
   warning: 'declined' | 'unanswered' | null
@@ -33,7 +33,7 @@ export interface Decision {
   issuer: string
   plan: string
   memberId: string
-  choice: PatientChoice
+  choice: PatientChoice | VouchedChoice
   app: { id: string; clientId: string; name: string }
   requestedScope: string
   /** SHA-256 of the text that the page showed. */
@@ -41,7 +41,7 @@ export interface Decision {
   /** Which release and words the text was made of. */
   textVersion: string
   language: string
-  record: ConsentRecord
+  record: ConsentRecord<Decision['choice']['relation']>
   requestId: string | null
 }
 
@@ -60,7 +60,7 @@ export interface SharedPart {
 /** May the app go on with it while the member is away? Else it was shared once. */
 export const isOffline = (scope: string): boolean => scope.split(' ').includes('offline_access')
 
-/** The stored form of a record, in `consents.record`. */
+/** The stored form of a record, in `consents.record`. It is read for members' pages, which have none of a practitioner. */
 type StoredRecord = ConsentRecord & { duration: string | null }
 
 /** Writes a decision down; `shared` is null for one not to share. */
@@ -70,7 +70,10 @@ export async function insertConsent(
   shared: (SharedPart & { connectionId: string }) | null,
   { id, at }: { id: string; at: number },
 ): Promise<void> {
-  const record: StoredRecord = { ...decision.record, duration: shared?.duration ?? null }
+  const record: Decision['record'] & Pick<StoredRecord, 'duration'> = {
+    ...decision.record,
+    duration: shared?.duration ?? null,
+  }
   await trx
     .insertInto('consents')
     .values({

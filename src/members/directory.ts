@@ -7,11 +7,11 @@
  */
 import type { Kysely } from 'kysely'
 import type { Database } from '../storage/database.ts'
-import type { MemberRow, Tables } from '../storage/tables.ts'
+import type { MemberRow, PatientRow, Tables } from '../storage/tables.ts'
 import { delegationInForce, fhirUserOf, maskOf, type Relation, stronger } from './delegates.ts'
 
-/** One record that a member may share now. */
-export interface PatientChoice {
+/** One record that a member may share now, or that a launch brought a practitioner to. */
+export interface PatientChoice<Why = Relation> {
   /** Our row's id: what forms carry. Never told to an app. */
   patientId: string
   /** The bare FHIR id: what tokens call `patient`. */
@@ -21,8 +21,8 @@ export interface PatientChoice {
   birthDate: string | null
   /** What tells two own records of one person apart (R33). */
   coverageLabel: string | null
-  relation: Relation
-  /** `Patient/{id}` or `RelatedPerson/{id}`: the signed-in person, not the patient (R32). */
+  relation: Why
+  /** `Patient/{id}` or `RelatedPerson/{id}`: the signed-in person, not the patient (R32). A practitioner's own for one. */
   fhirUser: string
   /** Null for an own record. */
   delegationId: string | null
@@ -32,14 +32,23 @@ export interface PatientChoice {
   mask: string[] | null
 }
 
+/** A record to which a launch brought a practitioner, who has no records and acts for nobody. */
+export type VouchedChoice = PatientChoice<'practitioner'>
+
 export interface Directory {
   findMember(issuer: string, id: string): Promise<MemberRow | undefined>
   /** By the `sub` of tokens. */
   findBySubject(issuer: string, subject: string): Promise<MemberRow | undefined>
+  /** By the name with which they sign in, as it is stored. */
+  findByUsername(issuer: string, username: string): Promise<MemberRow | undefined>
+  /** By the bare FHIR id. */
+  findPatient(issuer: string, fhirId: string): Promise<PatientRow | undefined>
   /** Own records first, then those the member acts for now, each sorted by name. Empty for a locked or unknown member. */
   patientChoices(issuer: string, memberId: string): Promise<PatientChoice[]>
   /** One of those, read anew: to be asked when the member decides, whatever the page offered. */
   choice(issuer: string, memberId: string, patientId: string): Promise<PatientChoice | undefined>
+  /** The patient of a launch, for a practitioner: whoever asks knows that a launch vouches for them. Undefined for a member. */
+  vouchedChoice(issuer: string, memberId: string, patientId: string): Promise<VouchedChoice | undefined>
 }
 
 export function createDirectory({ database, now }: { database: Database; now: () => number }): Directory {
@@ -55,6 +64,24 @@ export function createDirectory({ database, now }: { database: Database; now: ()
         .where('issuer', '=', issuer)
         .where('subject', '=', subject)
         .executeTakeFirst(),
+
+    findByUsername: (issuer, username) =>
+      db
+        .selectFrom('members')
+        .selectAll()
+        .where('issuer', '=', issuer)
+        .where('username', '=', username)
+        .executeTakeFirst(),
+
+    findPatient: (issuer, fhirId) =>
+      db
+        .selectFrom('patients')
+        .selectAll()
+        .where('issuer', '=', issuer)
+        .where('fhir_id', '=', fhirId)
+        .executeTakeFirst(),
+
+    vouchedChoice: (issuer, memberId, patientId) => readVouchedChoice(db, { issuer, memberId, patientId }),
 
     patientChoices: (issuer, memberId) => readChoices(db, { issuer, memberId, now: now() }),
 
@@ -126,6 +153,31 @@ export async function readChoices(
     })
   }
   return [...choices.values()]
+}
+
+/** The patient of a launch as an active practitioner's choice; inside a transaction `db` is the transaction. */
+export async function readVouchedChoice(
+  db: Kysely<Tables>,
+  asked: { issuer: string; memberId: string; patientId: string },
+): Promise<VouchedChoice | undefined> {
+  const row = await db
+    .selectFrom('members as m')
+    .innerJoin('patients as p', 'p.issuer', 'm.issuer')
+    .select(['m.fhir_user', 'p.id', 'p.fhir_id', 'p.name', 'p.birth_date', 'p.coverage_label'])
+    .where('m.issuer', '=', asked.issuer)
+    .where('m.id', '=', asked.memberId)
+    .where('m.status', '=', 'active')
+    .where('p.id', '=', asked.patientId)
+    .executeTakeFirst()
+  if (!row || row.fhir_user === null) return undefined
+  const vouched = {
+    relation: 'practitioner',
+    fhirUser: row.fhir_user,
+    delegationId: null,
+    endsAt: null,
+    mask: null,
+  } as const
+  return { ...personOf(row), ...vouched }
 }
 
 interface PersonColumns {

@@ -153,6 +153,17 @@ async function readConnections(
     .selectFrom('connections')
     .selectAll()
     .where('issuer', '=', issuer)
+    // A practitioner shares nothing of their own, and nobody made them a delegate.
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('members as m')
+            .select('m.id')
+            .whereRef('m.id', '=', 'connections.member_id')
+            .where('m.fhir_user', 'is not', null),
+        ),
+      ),
+    )
     .where((eb) =>
       records.length > 0
         ? eb.or([eb('member_id', '=', memberId), eb('patient_id', 'in', records)])

@@ -31,6 +31,8 @@ export interface TokenFrame {
   }
   /** The codes of all sensitive categories that could be released. */
   sensitivities: readonly string[]
+  /** What is said of where the app was launched; left out where it was not. */
+  context?: Record<string, unknown>
 }
 
 /** FHIR's longest id. */
@@ -42,14 +44,15 @@ const signatures = { ES256: 86, RS256: 342 }
 
 const encoded = (value: unknown): number => Math.ceil((new TextEncoder().encode(JSON.stringify(value)).length * 4) / 3)
 
-/** The length of the longest token with exactly these scopes: of a delegate, with the longest ids, everything sensitive released. */
+/** The length of the longest token with exactly these scopes: of a practitioner, with the longest ids, everything sensitive released. */
 export const tokenLength = (scope: string, frame: TokenFrame): number => {
-  const { issuer, api, clientId, sensitivities } = frame
+  const { issuer, api, clientId, sensitivities, context } = frame
   const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, claims } = api.tokenProfile
   const payload = {
     ...claims,
     ...Object.fromEntries([...patientAliases, 'patient', 'patient_id'].map((name) => [name, id])),
-    fhirUser: `${api.baseUrl}/RelatedPerson/${id}`,
+    fhirUser: `${api.baseUrl}/PractitionerRole/${id}`,
+    ...context,
     grant_id: random,
     grant_revision: 999,
     ...(sensitivities.length > 0 ? { sensitivities } : {}),

@@ -23,11 +23,16 @@ export interface Forms {
 
 /** The body of a form, doubled fields and all. 415 for any other kind, 413 over `limit` bytes. */
 export async function readForm(ctx: Context, { limit = 65_536 }: { limit?: number } = {}): Promise<URLSearchParams> {
-  if (!ctx.request.is('application/x-www-form-urlencoded')) throw new LatchkeyError('unsupported_media_type', 415)
+  return new URLSearchParams(await readText(ctx, { type: 'application/x-www-form-urlencoded', limit }))
+}
+
+/** A body as text. 415 for any other type, 413 over `limit` bytes. */
+export async function readText(ctx: Context, { type, limit }: { type: string; limit: number }): Promise<string> {
+  if (!ctx.request.is(type)) throw new LatchkeyError('unsupported_media_type', 415)
   const encoding = ctx.get('content-encoding')
   if (encoding && encoding.toLowerCase() !== 'identity') throw new LatchkeyError('unsupported_media_type', 415)
   try {
-    return new URLSearchParams(await rawBody(ctx.req, { length: ctx.request.length ?? null, limit, encoding: 'utf-8' }))
+    return await rawBody(ctx.req, { length: ctx.request.length ?? null, limit, encoding: 'utf-8' })
   } catch (cause) {
     const tooLarge = cause instanceof Error && 'type' in cause && cause.type === 'entity.too.large'
     throw tooLarge

@@ -147,7 +147,7 @@ export async function createWorld(given?: string) {
       return choice
     },
 
-    decision(memberId: string, choice: PatientChoice) {
+    decision(memberId: string, choice: Parameters<typeof connections.recordShared>[0]['choice']) {
       return {
         issuer: ISSUER,
         plan: 'prairie',
