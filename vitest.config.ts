@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { conformanceReporter } from './test/conformance/reporter.ts'
 import { initdb } from './test/support/machine.ts'
 
 /** Files that are run on PostgreSQL as well: what they test asks the durable store. */
@@ -17,6 +18,7 @@ const limits = { testTimeout: 30_000, hookTimeout: 60_000, retry: process.env.CI
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    reporters: ['default', conformanceReporter()],
     projects: [
       {
         test: { name: 'tests', include: ['test/**/*.test.ts'], globalSetup: ['test/support/machine.ts'], ...limits },
