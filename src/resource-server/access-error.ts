@@ -13,6 +13,10 @@ export type RefusalReason =
   | 'not_yet_valid'
   | 'malformed_claims'
   | 'revoked'
+  // 401: the token is bound to a key, or should be, and it is not shown that the sender holds it (DPoP).
+  | 'wrong_scheme'
+  | 'invalid_proof'
+  | 'proof_replayed'
   // 403: the token is good and does not allow this.
   | 'no_patient'
   | 'other_patient'
@@ -24,9 +28,13 @@ export type RefusalReason =
   | 'unsupported_request'
   | 'unsupported_operation'
   | 'unsupported_parameter'
-  // 503: the issuer's keys, or its revocation feed, cannot be had at the moment; the token may be perfectly good (never 401).
+  // 503: the issuer's keys, its revocation feed, or the store of proofs cannot be had at the moment; the token may be perfectly good (never 401).
   | 'keys_unavailable'
   | 'revocations_unavailable'
+  | 'proofs_unavailable'
+
+/** How an access token is presented (RFC 6750, RFC 9449). */
+export type Scheme = 'Bearer' | 'DPoP'
 
 export interface Refusal {
   status: 400 | 401 | 403 | 503
@@ -37,12 +45,16 @@ export interface Refusal {
   realm?: string
   /** Scopes that would do, space-separated, for `insufficient_scope`. */
   scope?: string
+  /** How a token would have to be presented: a challenge for each. Default `['Bearer']`. */
+  schemes?: readonly Scheme[]
+  /** How a proof may be signed, space-separated: part of the challenge for DPoP. */
+  algs?: string
   /** Seconds after which another try makes sense. */
   retryAfter?: number
   cause?: unknown
 }
 
-/** RFC 6750 section 3.1, by status. A missing token gets a bare challenge, and a fault of ours none at all. */
+/** RFC 6750 section 3.1, by status; RFC 9449 section 7.1 for proofs. A missing token gets a bare challenge, and a fault of ours none at all. */
 const errorCodes: Record<Refusal['status'], string | undefined> = {
   400: 'invalid_request',
   401: 'invalid_token',
@@ -56,7 +68,7 @@ export class AccessError extends Error {
   readonly status: Refusal['status']
   readonly reason: RefusalReason
   readonly description: string
-  /** The challenge of RFC 6750; empty for a fault (503), which is never the token's. */
+  /** The challenge of RFC 6750 or RFC 9449; empty for a fault (503), which is never the token's. */
   readonly wwwAuthenticate: string
   /** `WWW-Authenticate` and `Retry-After`, where they apply. */
   readonly headers: Record<string, string>
@@ -85,15 +97,24 @@ export function operationOutcome(error: AccessError) {
 
 function challenge(refusal: Refusal): string {
   if (refusal.status === 503) return ''
-  const error = refusal.reason === 'missing_token' ? undefined : errorCodes[refusal.status]
+  const error = errorCodeOf(refusal)
   const parameters: [string, string | undefined][] = [
     ['realm', refusal.realm],
     ['error', error],
     ['error_description', error && refusal.description],
     ['scope', refusal.scope],
   ]
-  const said = parameters.flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${quotable(value)}"`]))
-  return `Bearer ${said.join(', ')}`.trimEnd()
+  const challenges = (refusal.schemes ?? ['Bearer']).map((scheme) => {
+    const told: typeof parameters = scheme === 'DPoP' ? [...parameters, ['algs', refusal.algs]] : parameters
+    const said = told.flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${quotable(value)}"`]))
+    return `${scheme} ${said.join(', ')}`.trimEnd()
+  })
+  return challenges.join(', ')
+}
+
+function errorCodeOf({ reason, status }: Refusal): string | undefined {
+  if (reason === 'missing_token') return undefined
+  return reason === 'invalid_proof' || reason === 'proof_replayed' ? 'invalid_dpop_proof' : errorCodes[status]
 }
 
 /** RFC 6750 section 3 allows %x20-21 / %x23-5B / %x5D-7E in these values. */

@@ -59,7 +59,11 @@ const letters: Partial<Record<Interaction, string>> = {
 export function decide(token: Reader, request: FhirRequest, options: DecideOptions = {}): Decision {
   const refuse = (refusal: Refusal): Refused => ({
     allowed: false,
-    error: new AccessError({ realm: options.realm ?? options.baseUrl, ...refusal }),
+    error: new AccessError({
+      realm: options.realm ?? options.baseUrl,
+      schemes: [token.keyThumbprint === undefined ? 'Bearer' : 'DPoP'],
+      ...refusal,
+    }),
   })
   if (request.interaction === 'capabilities') return allow(token, request, 'rs', options)
 

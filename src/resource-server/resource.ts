@@ -32,7 +32,7 @@ export type ReadReason =
 
 /** What a decision needs of a token's contents. */
 export type Reader = Pick<VerifiedToken, 'scopes' | 'patient' | 'sensitivities'> &
-  Partial<Pick<VerifiedToken, 'service'>>
+  Partial<Pick<VerifiedToken, 'service' | 'keyThumbprint'>>
 
 /** May the token read this resource, by itself or among the results of a search? */
 export function mayRead(

@@ -20,6 +20,8 @@ export interface VerifiedToken {
   service: boolean
   /** Relative reference of the person who signed in, for instance `RelatedPerson/17`. */
   fhirUser?: string
+  /** The key that the token is bound to (`cnf.jkt`, RFC 9449): whoever sends it must prove that they hold the key. */
+  keyThumbprint?: string
   /** The authorization behind the token: for logs, and no credential. */
   grantId?: string
   /** Seconds since the epoch. */
@@ -62,6 +64,7 @@ export function readClaims(claims: Record<string, unknown>, refuse: (description
     // Whatever has anything of a person's authorization about it is no service's (RFC 9068 section 5: `sub` tells them apart).
     service: subject === clientId && Object.values(person).every((value) => value === undefined),
     ...person,
+    keyThumbprint: keyThumbprintOf(claims.cnf, refuse),
     expiresAt: Number(claims.exp),
     sensitivities: sensitivitiesOf(claims.sensitivities, refuse),
     claims,
@@ -76,6 +79,17 @@ function scopeOf(claims: Record<string, unknown>, refuse: (description: string) 
     throw refuse('The scope of the access token is neither a text nor a list of texts.')
   }
   return parts.join(' ')
+}
+
+/** RFC 7800: what a token is bound to in another way than by DPoP cannot be proven here, so it opens nothing. */
+function keyThumbprintOf(cnf: unknown, refuse: (description: string) => Error): string | undefined {
+  if (cnf === undefined) return undefined
+  const members: Record<string, unknown> = typeof cnf === 'object' && cnf !== null ? { ...cnf } : {}
+  const { jkt, ...others } = members
+  if (typeof jkt !== 'string' || jkt === '' || Object.keys(others).length > 0) {
+    throw refuse('The access token is bound to its sender in a way that is not understood here.')
+  }
+  return jkt
 }
 
 /** The sensitive categories that are released: a list of codes, or none. */

@@ -1,15 +1,16 @@
 /**
- * Is this access token good? (RFC 9068 section 4, RFC 8725.)
+ * Is this access token good? (RFC 9068 section 4, RFC 8725.) And is it sent by whom it was made for? (RFC 9449.)
  *
- * Owns: the checks of a token, in one visible order, and what a good token says.
- * Does not own: what it may be used for (access.ts), the issuer's keys (keys.ts), or what was revoked (revocations.ts):
+ * Owns: the checks of a token, in one visible order, how it is presented, and what a good token says.
+ * Does not own: the proof that goes with a token (proof.ts), what it may be used for (access.ts), the issuer's keys (keys.ts), or what was revoked (revocations.ts):
  * without the option `revocations` a token that was revoked is seen as good until it expires.
  */
-import { base64url, compactVerify, errors, type JWTHeaderParameters } from 'jose'
-import { AccessError, type RefusalReason } from './access-error.ts'
+import { compactVerify, errors, type JWTHeaderParameters } from 'jose'
+import { AccessError, type Refusal, type RefusalReason, type Scheme } from './access-error.ts'
+import { readCompactJws } from './compact-jws.ts'
 import { createIssuerKeys } from './keys.ts'
+import { checkProof, createMemoryReplays, type ProvenRequest, proofAlgorithms, type ReplayStore } from './proof.ts'
 import { createRevocations, type FeedState, type RevocationOptions } from './revocations.ts'
-import { parseUniqueObject } from './strict-json.ts'
 import { readClaims, type VerifiedToken } from './token.ts'
 
 export interface VerifierOptions {
@@ -36,6 +37,13 @@ export interface VerifierOptions {
   jwksCooldownSeconds?: number
   /** Follows the issuer's revocation feed: tokens of a connection that ended are refused within a second. Default: not. */
   revocations?: RevocationOptions | undefined
+  /**
+   * Tokens that are bound to a key (DPoP, RFC 9449). `accepted`: both those and bearer tokens; `required`: no others. Without it
+   * they are accepted where `authenticate` is told of the request. A bound token is never accepted as a bearer token.
+   */
+  dpop?: 'accepted' | 'required' | undefined
+  /** Where proofs are remembered, so that each counts once. Default: in this process, which does for one process only. */
+  replays?: ReplayStore | undefined
 }
 
 const asymmetric = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'] as const
@@ -43,10 +51,16 @@ const asymmetric = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256
 export type Algorithm = (typeof asymmetric)[number]
 
 export interface Verifier {
-  /** Verifies one token. Throws AccessError: 401, or 503 if the issuer's keys cannot be had. */
+  /**
+   * Verifies one bearer token. Throws AccessError: 401, or 503 if the issuer's keys cannot be had. A token that is bound to a
+   * key is refused, because nothing here shows who sent it: `authenticate` takes it.
+   */
   verify(token: string): Promise<VerifiedToken>
-  /** Verifies the `Authorization` header of a request. Throws AccessError, also for a missing or malformed header. */
-  authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken>
+  /**
+   * Verifies the `Authorization` header of a request. Throws AccessError, also for a missing or malformed header. Tell it of the
+   * request (header `DPoP`, method, public URL), and it takes tokens that are bound to a key, each with its proof.
+   */
+  authenticate(authorizationHeader: string | undefined, request?: ProvenRequest): Promise<VerifiedToken>
   /**
    * Begins to follow the revocation feed, which the first verification does otherwise; settles when all is known that has
    * ended, and never fails. At once without the option `revocations`.
@@ -60,7 +74,8 @@ export interface Verifier {
 
 /** Ours are below 4,000 characters with every scope there is. */
 const longestToken = 16_384
-const bearer = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i
+const presented = /^(?:bearer|dpop) +([A-Za-z0-9\-._~+/]+=*)$/i
+const algs = proofAlgorithms.join(' ')
 
 /** A verifier for the tokens of one issuer. Make one at start and keep it: it holds the issuer's keys. */
 export function createVerifier(options: VerifierOptions): Verifier {
@@ -86,6 +101,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     cooldownSeconds: options.jwksCooldownSeconds ?? 30,
   })
 
+  const replays = options.replays ?? createMemoryReplays(now)
   const revocations =
     options.revocations &&
     createRevocations({
@@ -96,11 +112,17 @@ export function createVerifier(options: VerifierOptions): Verifier {
       clockTolerance,
     })
 
-  const refuse = (reason: RefusalReason, description: string) =>
-    new AccessError({ status: 401, reason, description, realm })
+  const refuse = (reason: RefusalReason, description: string, more: Partial<Refusal> = {}) =>
+    new AccessError({ status: 401, reason, description, realm, algs, ...more })
+
+  async function verify(token: string): Promise<VerifiedToken> {
+    const verified = await check(token)
+    checkBearer(verified)
+    return verified
+  }
 
   /** The order of checks: what costs nothing first, and no fetch for a token that cannot be good anyway. */
-  async function verify(token: string): Promise<VerifiedToken> {
+  async function check(token: string): Promise<VerifiedToken> {
     const { header, claims } = readShape(token)
     checkType(header)
     checkAlgorithm(header)
@@ -114,13 +136,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   function readShape(token: string): { header: JWTHeaderParameters; claims: Record<string, unknown> } {
-    const parts = token.length > longestToken ? [] : token.split('.').map(canonicalBytes)
-    const [header, claims] = parts.slice(0, 2).map((bytes) => bytes && parseUniqueObject(asText(bytes)))
-    // No critical extension (RFC 7515 section 4.1.11) is understood here, so none can be honoured.
-    if (parts.length !== 3 || !parts[2] || !header || !claims || 'crit' in header) {
+    const read = readCompactJws(token, longestToken)
+    if (!read)
       throw refuse('malformed_token', 'The access token is not a signed JWT. Send it exactly as it was issued.')
-    }
-    return { header: header as unknown as JWTHeaderParameters, claims }
+    return { header: read.header as unknown as JWTHeaderParameters, claims: read.claims }
   }
 
   /** RFC 8725 section 3.11: an ID token or an assertion is no access token. */
@@ -206,17 +225,63 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
   }
 
-  async function authenticate(authorizationHeader: string | undefined): Promise<VerifiedToken> {
-    const header = authorizationHeader?.trim() ?? ''
-    if (!/^bearer(\s|$)/i.test(header)) {
-      throw refuse('missing_token', 'Send the access token in the header: Authorization: Bearer ...')
+  /** RFC 9449 section 7.2: a token that is bound to a key is not taken without its proof, whoever sends it. */
+  function checkBearer({ keyThumbprint }: VerifiedToken): void {
+    if (keyThumbprint === undefined && options.dpop !== 'required') return
+    const description =
+      keyThumbprint === undefined
+        ? 'This API takes only tokens that are bound to a key. Get one with a DPoP proof.'
+        : 'The access token is bound to a key. Send it as Authorization: DPoP ..., with a proof.'
+    throw refuse('wrong_scheme', description, { schemes: ['DPoP'] })
+  }
+
+  async function verifyBound(token: string, request: ProvenRequest): Promise<VerifiedToken> {
+    const verified = await check(token).catch((error: unknown) => {
+      if (!(error instanceof AccessError) || error.status !== 401) throw error
+      throw refuse(error.reason, error.description, { schemes: ['DPoP'], cause: error.cause })
+    })
+    if (verified.keyThumbprint === undefined) {
+      const schemes: Scheme[] = [options.dpop === 'required' ? 'DPoP' : 'Bearer']
+      throw refuse('wrong_scheme', 'The access token is bound to no key, so it is no DPoP token.', { schemes })
     }
-    const token = bearer.exec(header)?.[1]
+    const proof = await checkProof(request, token, verified.keyThumbprint, now())
+    if (proof.fault !== undefined) throw refuse('invalid_proof', proof.fault, { schemes: ['DPoP'] })
+    if (!(await isNew(proof.key, proof.remember))) {
+      throw refuse('proof_replayed', 'This proof was used already. Make one for each request.', { schemes: ['DPoP'] })
+    }
+    return verified
+  }
+
+  async function isNew(key: string, seconds: number): Promise<boolean> {
+    try {
+      return await replays.remember(key, seconds)
+    } catch (cause) {
+      const description = 'Proofs cannot be checked at the moment. The token may be good: keep it and try again.'
+      throw new AccessError({ status: 503, reason: 'proofs_unavailable', description, retryAfter: 5, cause })
+    }
+  }
+
+  async function authenticate(header: string | undefined, request?: ProvenRequest): Promise<VerifiedToken> {
+    const text = header?.trim() ?? ''
+    const bound = options.dpop !== undefined || request !== undefined
+    const schemes: Scheme[] = [
+      ...(options.dpop === 'required' ? [] : ['Bearer' as const]),
+      ...(bound ? ['DPoP' as const] : []),
+    ]
+    const scheme = /^(bearer|dpop)(?:\s|$)/i.exec(text)?.[1]?.toLowerCase()
+    if (scheme === undefined || (scheme === 'dpop' && !bound)) {
+      const ways = schemes.map((name) => `${name} ...`).join(', or ')
+      throw refuse('missing_token', `Send the access token in the header: Authorization: ${ways}`, { schemes })
+    }
+    const token = presented.exec(text)?.[1]
     if (token === undefined) {
-      const description = 'The Authorization header must be the word Bearer, a space, and one access token.'
-      throw new AccessError({ status: 400, reason: 'malformed_authorization', description, realm })
+      const name = scheme === 'dpop' ? 'DPoP' : 'Bearer'
+      const description = `The Authorization header must be the word ${name}, a space, and one access token.`
+      throw refuse('malformed_authorization', description, { status: 400, schemes: [name] })
     }
-    return verify(token)
+    if (scheme === 'bearer') return verify(token)
+    if (!request) throw new TypeError('authenticate: tell it of the request, so that its proof can be checked')
+    return verifyBound(token, request)
   }
 
   return {
@@ -231,23 +296,4 @@ export function createVerifier(options: VerifierOptions): Verifier {
 /** RFC 7515 section 4.1.9: `application/` may be left out; media types have no case. */
 function normalizeType(typ: string): string {
   return typ.toLowerCase().replace(/^application\//, '')
-}
-
-/** The bytes of one part of a token; undefined for base64url that is spelt in any but the one canonical way. */
-function canonicalBytes(part: string): Uint8Array | undefined {
-  try {
-    const bytes = base64url.decode(part)
-    return part !== '' && base64url.encode(bytes) === part ? bytes : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Bytes that are no UTF-8 become no text, and no text is no JSON. */
-function asText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    return ''
-  }
 }

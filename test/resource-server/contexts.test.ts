@@ -40,7 +40,7 @@ const labelled = {
   meta: { security: [{ system: 'http://terminology.hl7.org/CodeSystem/v3-ActCode', code: 'HIV' }] },
 }
 
-describe('user/ scopes open what the person may see of the patient in context [SMART scopes.user-scopes]', () => {
+describe('user/ scopes open what the person may see of the patient in context [SMART scopes.user-semantics]', () => {
   it.each([
     ['user/Observation.rs', 'GET /Observation?patient=maria'],
     ['user/Observation.read', 'GET /Observation/1'],
@@ -92,7 +92,7 @@ describe('user/ scopes open what the person may see of the patient in context [S
   })
 })
 
-describe('system/ scopes open any patient’s records, to a backend service [SMART scopes.system-scopes]', () => {
+describe('system/ scopes open any patient’s records, to a backend service [SMART scopes.system-semantics]', () => {
   it.each([
     ['system/Observation.rs', 'GET /Observation'],
     ['system/Observation.rs', 'GET /Observation?patient=anybody'],
@@ -220,7 +220,7 @@ describe('whose token it is', () => {
   })
 })
 
-describe('scopes of all contexts, versions and restrictions in one token [SMART scopes.mixed]', () => {
+describe('scopes of all contexts, versions and restrictions in one token [SMART scopes.suffix-order] [SMART scopes.v1-to-v2] [SMART scopes.wildcard]', () => {
   const suffixes: Record<string, string> = { read: 'rs', write: 'cud', '*': 'cruds' }
   const letters = fc.subarray(['c', 'r', 'u', 'd', 's'], { minLength: 1 }).map((some) => some.join(''))
   const scope = fc.record({
