@@ -8,11 +8,11 @@ const light = { memoryKiB: 64, passes: 1 }
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('hashing', () => {
-  it('makes argon2id with 19 MiB, two passes, one lane (R38)', async () => {
+  it('makes argon2id with 19 MiB, two passes, one lane (R38) [OWASP argon2id]', async () => {
     expect(await createPasswords().hash('correct horse')).toMatch(/^\$argon2id\$v=19\$m=19456,p=1,t=2\$/)
   })
 
-  it('salts: one password has two hashes, and both verify', async () => {
+  it('salts: one password has two hashes, and both verify [OWASP argon2id]', async () => {
     const passwords = createPasswords(light)
     const [a, b] = [await passwords.hash('correct horse'), await passwords.hash('correct horse')]
     expect(a).not.toBe(b)
@@ -20,10 +20,13 @@ describe('hashing', () => {
     expect(await passwords.verify('correct horse', b)).toBe(true)
   })
 
-  it.each(['Correct horse', 'correct horse ', 'correct hors', ''])('refuses %j for "correct horse"', async (wrong) => {
-    const passwords = createPasswords(light)
-    expect(await passwords.verify(wrong, await passwords.hash('correct horse'))).toBe(false)
-  })
+  it.each(['Correct horse', 'correct horse ', 'correct hors', ''])(
+    'refuses %j for "correct horse" [ASVS 6.2.8]',
+    async (wrong) => {
+      const passwords = createPasswords(light)
+      expect(await passwords.verify(wrong, await passwords.hash('correct horse'))).toBe(false)
+    },
+  )
 
   it('takes one password however the keyboard composes it', async () => {
     const passwords = createPasswords(light)
@@ -31,7 +34,7 @@ describe('hashing', () => {
     expect(await passwords.verify('cafe\u0301 five', hash)).toBe(true)
   })
 
-  it('never cuts: the longest password differs from one with another last letter, and a longer one is refused', async () => {
+  it('never cuts: the longest password differs from one with another last letter, and a longer one is refused [ASVS 6.2.8, 6.2.9] [NIST max-length]', async () => {
     const passwords = createPasswords(light)
     const long = 'x'.repeat(MAX_PASSWORD_LENGTH)
     const hash = await passwords.hash(long)
@@ -61,7 +64,7 @@ describe('checking for nobody', () => {
     expect(await passwords.verify('x'.repeat(5000), null)).toBe(false)
   })
 
-  it('takes as long as a wrong password takes (no telling who exists)', async () => {
+  it('takes as long as a wrong password takes (no telling who exists) [ASVS 6.3.8]', async () => {
     const passwords = createPasswords({ memoryKiB: 2048, passes: 2 })
     const hash = await passwords.hash('correct horse')
     const times = { nobody: [] as number[], wrong: [] as number[], overlong: [] as number[] }
@@ -105,7 +108,7 @@ describe('needsRehash', () => {
   })
 })
 
-describe('the bound', () => {
+describe('the bound [OWASP bounded-hashing]', () => {
   it('never has more in flight than the bound, and works off the queue', async () => {
     const passwords = createPasswords({ concurrency: 2, queue: 64, memoryKiB: 4096, passes: 2 })
     const all = Promise.all(Array.from({ length: 20 }, () => passwords.verify('x', null)))

@@ -102,7 +102,7 @@ describe('one answer for every refusal', () => {
     }
   })
 
-  it('takes one duration for unknown, wrong and locked', async () => {
+  it('takes one duration for unknown, wrong and locked [ASVS 6.3.8]', async () => {
     const slow = createPasswords({ memoryKiB: 2048, passes: 2 })
     const hash = await slow.hash(PASSWORD)
     await world.member('maria', { password_hash: hash })
@@ -127,7 +127,7 @@ describe('one answer for every refusal', () => {
 })
 
 describe('the throttle', () => {
-  it('refuses after the limit even the right password, and writes that down once', async () => {
+  it('refuses after the limit even the right password, and writes that down once [ASVS 6.3.1]', async () => {
     await people.maria()
     for (let i = 0; i < 5; i += 1)
       expect(await accounts.signIn(form({ password: 'wrong' }))).toEqual({ kind: 'refused' })
@@ -159,7 +159,7 @@ describe('the throttle', () => {
     expect(await accounts.signIn(form())).toMatchObject({ kind: 'signed-in' })
   })
 
-  it('a success forgives the slips before it', async () => {
+  it('a success forgives the slips before it [NIST throttle]', async () => {
     await people.maria()
     for (let round = 0; round < 3; round += 1) {
       for (let i = 0; i < 4; i += 1) await accounts.signIn(form({ password: 'wrong' }))
@@ -218,7 +218,7 @@ describe('rehashing', () => {
   const weak = createPasswords({ memoryKiB: 32, passes: 1 })
   const hashNow = async () => (await world.db.selectFrom('members').selectAll().executeTakeFirstOrThrow()).password_hash
 
-  it('makes a hash of today at the next sign-in, once', async () => {
+  it('makes a hash of today at the next sign-in, once [OWASP rehash]', async () => {
     await world.member('maria', { password_hash: await weak.hash(PASSWORD) })
     const signedIn = await accounts.signIn(form())
     const renewed = await hashNow()

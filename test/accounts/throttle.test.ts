@@ -37,7 +37,7 @@ async function through(account: string, address: string) {
 }
 
 describe('failures of one account from one address', () => {
-  it('lets the limit through and then none, until the window ends', async () => {
+  it('lets the limit through and then none, until the window ends [ASVS 6.3.1] [NIST throttle]', async () => {
     expect(await attempts(8, () => 'maria', here)).toBe(5)
     world.clock.now += WINDOW - 1
     expect(await attempts(1, () => 'maria', here)).toBe(0)
@@ -56,7 +56,7 @@ describe('failures of one account from one address', () => {
     expect(await throttle.attempt({ account: 'maria', address: here })).toMatchObject({ allowed: false, retryAfter: 1 })
   })
 
-  it('does not keep the member out elsewhere: no lockout that an attacker can cause', async () => {
+  it('does not keep the member out elsewhere: no lockout that an attacker can cause [ASVS 6.1.1]', async () => {
     expect(await attempts(1000, () => 'maria', there)).toBe(5)
     expect(await attempts(1, () => 'maria', here)).toBe(1)
   })

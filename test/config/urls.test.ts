@@ -79,7 +79,7 @@ describe('pathFault', () => {
   })
 })
 
-describe('redirectUriFault (R12)', () => {
+describe('redirectUriFault (R12) [SMART app-launch.register-redirect-uris] [RFC 8252 localhost]', () => {
   const web = { sandbox: false, confidential: true }
   const native = { sandbox: false, confidential: false }
 

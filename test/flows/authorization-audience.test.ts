@@ -36,7 +36,7 @@ const refusal = async (params: Record<string, string | null>, of = app()): Promi
   return new URL(response.headers.get('location') ?? '', server.url).searchParams
 }
 
-describe('aud (R6)', () => {
+describe('aud (R6) [SMART app-launch.aud]', () => {
   it.each([
     ['as it is', ''],
     ['with a slash', '/'],
@@ -127,7 +127,7 @@ describe('scope (R7)', () => {
     ['patient/Coverage.read', 'patient/Coverage.read'],
     ['patient/Coverage.rs', 'patient/Coverage.rs'],
     ['patient/Observation.rs?category=laboratory', 'patient/Observation.rs?category=laboratory'],
-  ])('launch/patient is inferred from %s', async (scope, kept) => {
+  ])('launch/patient is inferred from %s [SMART scopes.patient-in-context]', async (scope, kept) => {
     const tokens = await obtainTokens(app(), { params: { scope } })
     expect(tokens.scope.split(' ').sort()).toEqual(['launch/patient', kept].sort())
     expect(tokens.patient).toBe('maria')
@@ -153,7 +153,7 @@ describe('scope (R7)', () => {
   })
 })
 
-describe('POST (R1)', () => {
+describe('POST (R1) [SMART app-launch.post-authorize]', () => {
   const send = (body: RequestInit['body'], headers: Record<string, string> = {}, to = app().authorize) =>
     new Visitor().send(to, { method: 'POST', body: body ?? null, headers })
 
@@ -218,7 +218,7 @@ describe('POST (R1)', () => {
 
 describe('CORS', () => {
   it.each(['GET', 'POST', 'OPTIONS'])(
-    'there is none at the authorization endpoint: %s (RFC 9700 §2.6)',
+    'there is none at the authorization endpoint: %s (RFC 9700 §2.6) [RFC 9700 14]',
     async (method) => {
       const response = await new Visitor().send(authorizationUrl(app(), challenge), {
         method,

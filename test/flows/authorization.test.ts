@@ -59,7 +59,7 @@ const long = 'x'.repeat(5000)
 const nul = 'a\u0000b'
 const unicode = 'ünïcode-健康-🩺'
 
-describe('what must not redirect: a page of ours with a reference (R12)', () => {
+describe('what must not redirect: a page of ours with a reference (R12) [SMART app-launch.redirect-exact] [RFC 9700 1, 2]', () => {
   it.each([
     ['client_id', 'missing', []],
     ['client_id', 'doubled', ['demo-public', 'demo-public']],
@@ -106,7 +106,7 @@ describe('what must not redirect: a page of ours with a reference (R12)', () => 
   })
 })
 
-describe('every other error goes back to the app with error, error_description, state and iss (R12)', () => {
+describe('every other error goes back to the app with error, error_description, state and iss (R12) [SMART app-launch.code-or-error] [RFC 9207 error]', () => {
   it.each([
     ['response_type', 'missing', [], 'invalid_request'],
     ['response_type', 'doubled', ['code', 'code'], 'invalid_request'],
@@ -233,20 +233,23 @@ describe('parameters that come back or decide', () => {
   it.each([
     ['of 2,000 characters', longState],
     ['of unicode, NUL and line breaks', `${unicode} a+b %2B \u0000\r\n"<script>`],
-  ])('a state %s is returned exactly, in success and error (R12)', async (_what, state) => {
-    const { callback } = await walk(app(), challenge, { params: { state } })
-    expect(callback.searchParams.get('state')).toBe(state)
-    expect(callback.searchParams.get('iss')).toBe(app().issuer)
-    expect((await exchange(app(), callback.searchParams.get('code') ?? '', verifier)).status).toBe(200)
-    expect((await ask('scope', [], { state })).query.get('state')).toBe(state)
-  })
+  ])(
+    'a state %s is returned exactly, in success and error (R12) [SMART app-launch.state-returned]',
+    async (_what, state) => {
+      const { callback } = await walk(app(), challenge, { params: { state } })
+      expect(callback.searchParams.get('state')).toBe(state)
+      expect(callback.searchParams.get('iss')).toBe(app().issuer)
+      expect((await exchange(app(), callback.searchParams.get('code') ?? '', verifier)).status).toBe(200)
+      expect((await ask('scope', [], { state })).query.get('state')).toBe(state)
+    },
+  )
 
   it('no state comes back where none was sent', async () => {
     const { callback } = await walk(app(), challenge, { params: { state: null } })
     expect([...callback.searchParams.keys()].sort()).toEqual(['code', 'iss'])
   })
 
-  it('PKCE is required of confidential apps as well, and only S256 (R4)', async () => {
+  it('PKCE is required of confidential apps as well, and only S256 (R4) [SMART app-launch.pkce-no-plain] [RFC 9700 4, 5] [RFC 7636 s256] [ASVS 10.4.6]', async () => {
     const wrong: Record<string, string | null>[] = [
       { code_challenge: null, code_challenge_method: null },
       { code_challenge_method: 'plain' },
@@ -258,7 +261,7 @@ describe('parameters that come back or decide', () => {
     }
   })
 
-  it('prompt=none is never granted silently: login_required, then consent_required', async () => {
+  it('prompt=none is never granted silently: login_required, then consent_required [FAPI prompt-none] [RFC 8252 consent-each-time] [ASVS 10.7.1]', async () => {
     const { visitor } = await walk(app(), challenge)
     const outcome = await outcomeOf(await visitor.send(authorizationUrl(app(), challenge, { prompt: 'none' })))
     expect(outcome.kind).toBe('consent_required')

@@ -35,7 +35,7 @@ describe('openid-client', () => {
     ['demo-confidential', 'demo-confidential-secret', openid.ClientSecretBasic('demo-confidential-secret')],
     ['demo-confidential', 'demo-confidential-secret', openid.ClientSecretPost('demo-confidential-secret')],
   ])(
-    'walks the code flow as %s, with nonce, state and iss checked (R1, R2, R13)',
+    'walks the code flow as %s, with nonce, state and iss checked (R1, R2, R13) [SMART app-launch.get-authorize, app-launch.pkce-s256] [RFC 9207 success] [capability client-public] [capability client-confidential-symmetric] [capability sso-openid-connect]',
     async (clientId, secret, authentication) => {
       const config = await openid.discovery(issuer(), clientId, secret, authentication, {
         execute: [openid.allowInsecureRequests],
@@ -131,7 +131,7 @@ describe('fhirclient', () => {
   let app: HttpServer | undefined
   afterAll(() => app?.close())
 
-  it('launches standalone from a server of its own, reads, pages and refreshes (R2, R3)', async () => {
+  it('launches standalone from a server of its own, reads, pages and refreshes (R2, R3) [capability launch-standalone] [capability context-standalone-patient]', async () => {
     const port = await freePort()
     const session = new Map<string, unknown>()
     const storage = {

@@ -144,14 +144,17 @@ describe('for how long (R8, R23)', () => {
     return { tokens, ends: Number(lastConsent().ends_at), told: Date.parse(tokens.grant_expires_at) }
   }
 
-  it.each(['P3M', 'P1Y'])('%s: until the date that the page said, and the app is told it', async (duration) => {
-    const before = Date.now()
-    const { tokens, ends } = await endOf({ consent: { duration } })
-    expect(ends).toBeGreaterThanOrEqual(endOfDuration(duration, before))
-    expect(ends).toBeLessThan(endOfDuration(duration, Date.now()) + 1)
-    expect(tokens.refresh_token).toBeTruthy()
-    expect(JSON.parse(String(lastConsent().record)).duration).toBe(duration)
-  })
+  it.each(['P3M', 'P1Y'])(
+    '%s: until the date that the page said, and the app is told it [ASVS 10.7.2]',
+    async (duration) => {
+      const before = Date.now()
+      const { tokens, ends } = await endOf({ consent: { duration } })
+      expect(ends).toBeGreaterThanOrEqual(endOfDuration(duration, before))
+      expect(ends).toBeLessThan(endOfDuration(duration, Date.now()) + 1)
+      expect(tokens.refresh_token).toBeTruthy()
+      expect(JSON.parse(String(lastConsent().record)).duration).toBe(duration)
+    },
+  )
 
   it('once: within the hour, and no refresh token', async () => {
     const { tokens, ends } = await endOf({ consent: { duration: 'once' } })

@@ -27,7 +27,7 @@ const expectNoCredentials = (headers: Headers): void => {
   expect(headers.get('set-cookie')).toBeNull()
 }
 
-describe('public documents, for any origin', () => {
+describe('public documents, for any origin [SMART app-launch.cors-discovery]', () => {
   it.each([
     '/prairie/sandbox/.well-known/openid-configuration',
     '/.well-known/openid-configuration/prairie/sandbox',
@@ -54,7 +54,7 @@ describe('public documents, for any origin', () => {
   })
 })
 
-describe('the token endpoint', () => {
+describe('the token endpoint [SMART app-launch.cors-registered]', () => {
   it.each(['http://127.0.0.1', 'http://127.0.0.1:5173'])('a page at %s reads tokens', async (origin) => {
     const { verifier, challenge } = pkce()
     const { callback } = await walk(app(), challenge)

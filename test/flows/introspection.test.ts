@@ -27,7 +27,7 @@ const active = async (token: string, headers?: Record<string, string>) => (await
 const inactive = { active: false }
 
 describe('a live token', () => {
-  it('an access token: everything the JWT says, to the resource server (SMART)', async () => {
+  it('an access token: everything the JWT says, to the resource server (SMART) [SMART introspection.rfc7662, introspection.fields, introspection.launch-context, introspection.id-token-claims, introspection.fhir-user]', async () => {
     const { access_token, scope } = await obtainTokens(app(), { member: 'david', patient: 'Lucy' })
     const { iss, sub, aud, client_id, exp, iat, jti, patient, patient_id, fhirUser, grant_id } = claimsOf(access_token)
     const { status, body } = await introspect(access_token)
@@ -116,7 +116,7 @@ describe('who may ask (R10)', () => {
   })
 })
 
-describe('what is not active', () => {
+describe('what is not active [SMART introspection.rfc7662]', () => {
   /** Does something while a row says otherwise than it should. */
   const during = async (table: 'members' | 'credentials', status: string, work: () => Promise<void>): Promise<void> => {
     const { db, close } = await openDatabase({ url: server.settings.database.url, log: createLog({ level: 'silent' }) })
@@ -218,7 +218,7 @@ describe('what is not active', () => {
     expect(await active(access_token), 'the older access token lives its ten minutes').toBe(true)
   })
 
-  it('an access token after its ten minutes, and a refresh token after the end date that the member saw', async () => {
+  it('an access token after its ten minutes, and a refresh token after the end date that the member saw [ASVS 10.4.8]', async () => {
     const { access_token, refresh_token } = await obtainTokens(app())
     expect(await active(access_token)).toBe(true)
     skew += 11 * 60_000

@@ -85,7 +85,7 @@ const rotate = async () => {
 }
 
 describe('a rotation', () => {
-  it('publishes the next key before it signs, and the retired one as long as what it signed lives', async () => {
+  it('publishes the next key before it signs, and the retired one as long as what it signed lives [FAPI key-rotation]', async () => {
     const before = await obtainTokens(app())
     const verify = verifier()
     await verify.verify(before.access_token)

@@ -155,7 +155,7 @@ describe('forms of ours only', () => {
     expect((await refresh(app(), tokens.refresh_token)).status).toBe(200)
   })
 
-  it('and no link does anything', async () => {
+  it('and no link does anything [ASVS 10.6.2]', async () => {
     const { visitor, link, tokens } = await shared('maria')
     for (const path of ['/end', '/end?confirm=yes', '?end=yes', '/narrow?resource=Patient', '/extend?duration=P1Y'])
       await visitor.open(link + path)
@@ -277,7 +277,7 @@ describe('the session', () => {
     expect(textOf(await asking.visitor.open(pages()))).toContain('Signed in as Maria Alvarez.')
   })
 
-  it('is new with each sign-in, and the one before is worth nothing (ASVS 7.2.4)', async () => {
+  it('is new with each sign-in, and the one before is worth nothing (ASVS 7.2.4) [ASVS 7.2.4]', async () => {
     const victim = new Visitor()
     const thief = await visitPages(app().issuer, 'david')
     const planted = sessionOf(thief.visitor) ?? ''
@@ -316,7 +316,7 @@ describe('the session', () => {
     expect(isSignIn(await visitor.open(authorizationUrl(app(), pkce().challenge)))).toBe(true)
   })
 
-  it('of a member who was locked meanwhile shows and does nothing more (ASVS 7.4.2)', async () => {
+  it('of a member who was locked meanwhile shows and does nothing more (ASVS 7.4.2) [ASVS 7.4.2]', async () => {
     const { visitor, page, tokens } = await shared('david')
     const database = new DatabaseSync(join(server.folder, 'latchkey.db'))
     const set = (status: string) =>
@@ -343,7 +343,7 @@ describe('the session', () => {
     expect(isSignIn(await visitor.open(pages()))).toBe(true)
   })
 
-  it('a wrong password and an unknown name are answered alike', async () => {
+  it('a wrong password and an unknown name are answered alike [ASVS 6.3.8]', async () => {
     const visitor = new Visitor()
     const page = await visitor.open(pages())
     const answers = await Promise.all(
@@ -359,7 +359,7 @@ describe('the session', () => {
 })
 
 describe('the answers', () => {
-  it('are kept by no cache and shown in no frame', async () => {
+  it('are kept by no cache and shown in no frame [RFC 9700 13]', async () => {
     const { visitor, link } = await shared('maria')
     for (const address of [
       pages(),

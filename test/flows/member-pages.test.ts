@@ -63,7 +63,7 @@ const shareAs = async (member: string, which: App = app(), patient?: string) => 
 }
 
 describe('the list (R28)', () => {
-  it('is reached by signing in, and says what is shared with whom, by whom, since when and until when', async () => {
+  it('is reached by signing in, and says what is shared with whom, by whom, since when and until when [ASVS 10.7.3]', async () => {
     const { page } = await shareAs('ann')
     const text = textOf(page)
     expect(text).toContain('Prairie Sandbox Viewer')
@@ -102,7 +102,7 @@ describe('the list (R28)', () => {
 })
 
 describe('stopping (R11)', () => {
-  it('ends refresh and introspection at once, and says what it means', async () => {
+  it('ends refresh and introspection at once, and says what it means [ASVS 10.4.9, 10.7.3]', async () => {
     const { tokens, visitor, page, link } = await shareAs('bea')
     expect(await active(tokens.access_token)).toBe(true)
     const done = await visitor.submit(page, '/end')
@@ -166,7 +166,7 @@ describe('sharing less (R22)', () => {
     return visitor.submit(page, '/narrow', { type: left('type'), category: left('category') })
   }
 
-  it('takes types and categories away from the tokens, and the app does nothing', async () => {
+  it('takes types and categories away from the tokens, and the app does nothing [ASVS 10.7.3]', async () => {
     const { tokens, visitor, link } = await shareAs('cleo')
     const done = await uncheck(visitor, link, (value) =>
       ['MedicationRequest', 'Observation/laboratory'].includes(value),
@@ -301,7 +301,7 @@ describe('sharing less (R22)', () => {
 })
 
 describe('sharing longer (R8)', () => {
-  it('moves the end; the tokens go on, and the app does nothing', async () => {
+  it('moves the end; the tokens go on, and the app does nothing [ASVS 10.7.3]', async () => {
     const tokens = await obtainTokens(app(), { member: 'gia', consent: { duration: 'P3M' } })
     const first = (await introspect(tokens.access_token)).body.grant_expires_at
     const { visitor, page } = await visitPages(app().issuer, 'gia')

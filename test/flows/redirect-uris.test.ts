@@ -32,7 +32,7 @@ afterAll(() => server.close())
 const ask = (clientId: string, redirectUri: string, params: Record<string, string | null> = {}): Promise<Response> =>
   new Visitor().send(authorizationUrl({ ...demoApp(server.url, clientId), redirectUri }, challenge, params))
 
-describe('accepted', () => {
+describe('accepted [RFC 8252 loopback, private-use, claimed-https]', () => {
   it.each([
     ['loopback-only', 'http://127.0.0.1/callback'],
     ['loopback-only', 'http://127.0.0.1:1/callback'],
@@ -54,7 +54,7 @@ describe('accepted', () => {
   })
 })
 
-describe('refused, on a page of ours and with no Location', () => {
+describe('refused, on a page of ours and with no Location [SMART app-launch.redirect-exact] [RFC 9700 1, 3] [RFC 8252 ipv6, loopback, private-use, claimed-https] [FAPI redirect-variants] [ASVS 10.4.1]', () => {
   it.each([
     ['loopback-only', 'http://127.0.0.1/callback/'],
     ['loopback-only', 'http://127.0.0.1/Callback'],

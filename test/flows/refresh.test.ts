@@ -20,17 +20,20 @@ const publicApp = () => demoApp(server.url)
 const claimsOf = (jwt: string) => JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString())
 
 describe('refresh (R3, R8)', () => {
-  it.each(['demo-public', 'demo-confidential'])('gives %s a new pair with the same context', async (clientId) => {
-    const app = clientId === 'demo-public' ? publicApp() : confidentialApp(server.url)
-    const first = await obtainTokens(app, { member: 'david', patient: 'Lucy' })
-    const { status, body, headers } = await refresh(app, first.refresh_token)
-    expect(status).toBe(200)
-    expect(body).toMatchObject({ token_type: 'Bearer', expires_in: 600, patient: 'lucy', scope: first.scope })
-    expect(body.refresh_token).not.toBe(first.refresh_token)
-    expect(claimsOf(body.access_token)).toMatchObject({ patient: 'lucy', patient_id: 'lucy', scope: first.scope })
-    expect(headers.get('cache-control')).toBe('no-store')
-    expect(headers.get('pragma')).toBe('no-cache')
-  })
+  it.each(['demo-public', 'demo-confidential'])(
+    'gives %s a new pair with the same context [SMART app-launch.refresh-response, app-launch.refresh-same-scope, app-launch.offline-access] [capability permission-offline]',
+    async (clientId) => {
+      const app = clientId === 'demo-public' ? publicApp() : confidentialApp(server.url)
+      const first = await obtainTokens(app, { member: 'david', patient: 'Lucy' })
+      const { status, body, headers } = await refresh(app, first.refresh_token)
+      expect(status).toBe(200)
+      expect(body).toMatchObject({ token_type: 'Bearer', expires_in: 600, patient: 'lucy', scope: first.scope })
+      expect(body.refresh_token).not.toBe(first.refresh_token)
+      expect(claimsOf(body.access_token)).toMatchObject({ patient: 'lucy', patient_id: 'lucy', scope: first.scope })
+      expect(headers.get('cache-control')).toBe('no-store')
+      expect(headers.get('pragma')).toBe('no-cache')
+    },
+  )
 
   it('makes no ID token on refresh unless the operator wants it', async () => {
     const first = await obtainTokens(publicApp())
@@ -38,7 +41,7 @@ describe('refresh (R3, R8)', () => {
     expect((await refresh(publicApp(), first.refresh_token)).body.id_token).toBeUndefined()
   })
 
-  it('narrows to what is asked, in the words asked, and widens back to what was granted', async () => {
+  it('narrows to what is asked, in the words asked, and widens back to what was granted [SMART app-launch.refresh-scope-subset, scopes.v1-returned]', async () => {
     const first = await obtainTokens(publicApp(), {
       params: { scope: 'launch/patient offline_access patient/Observation.rs patient/Coverage.read' },
     })
@@ -50,7 +53,7 @@ describe('refresh (R3, R8)', () => {
   })
 
   it.each(['patient/Condition.rs', 'patient/*.rs', 'patient/Observation.cruds', 'user/Observation.rs', 'openid'])(
-    'never widens to %s',
+    'never widens to %s [SMART app-launch.refresh-scope-subset, app-launch.refresh-subset] [RFC 9700 8]',
     async (scope) => {
       const first = await obtainTokens(publicApp(), { params: { scope: 'offline_access patient/Observation.rs' } })
       const wider = await refresh(publicApp(), first.refresh_token, { scope })
@@ -60,7 +63,7 @@ describe('refresh (R3, R8)', () => {
     },
   )
 
-  it('is refused to another client, which ends nothing', async () => {
+  it('is refused to another client, which ends nothing [SMART app-launch.refresh-client]', async () => {
     const first = await obtainTokens(publicApp())
     expect((await refresh(confidentialApp(server.url), first.refresh_token)).body.error).toBe('invalid_grant')
     expect((await refresh(publicApp(), first.refresh_token)).status).toBe(200)
@@ -88,7 +91,7 @@ describe('a lost answer and a thief (house rule of rotation)', () => {
     expect((await refresh(publicApp(), next.body.refresh_token)).status, 'the family lives').toBe(200)
   })
 
-  it('ends the family when a spent token comes back after 30 s', async () => {
+  it('ends the family when a spent token comes back after 30 s [RFC 9700 7] [ASVS 10.4.5]', async () => {
     const { refresh_token } = await obtainTokens(publicApp())
     const next = await refresh(publicApp(), refresh_token)
     later(31)
@@ -151,7 +154,7 @@ describe('a lost answer and a thief (house rule of rotation)', () => {
 describe('a refresh token that nobody used for too long (R8, R9)', () => {
   const day = 86_400
 
-  it('is refused as expired, before its row is swept away and after', async () => {
+  it('is refused as expired, before its row is swept away and after [ASVS 10.4.8]', async () => {
     const { refresh_token } = await obtainTokens(publicApp())
     later(181 * day)
     expect((await refresh(publicApp(), refresh_token)).body).toMatchObject({

@@ -86,7 +86,7 @@ const tokens = async (options: Parameters<typeof obtainTokens>[1] = {}) => {
 }
 
 describe('a connection that its member ends on their page', () => {
-  it('is over for the resource server within a second, at introspection and refresh at once (R9, R11)', async () => {
+  it('is over for the resource server within a second, at introspection and refresh at once (R9, R11) [ASVS 7.4.1]', async () => {
     const { access_token, refresh_token, visitor, grantId } = await tokens()
     const felt = await feltAfter(
       async () => {

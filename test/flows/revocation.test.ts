@@ -126,7 +126,7 @@ describe('what changes nothing, and is 200 (RFC 7009 §2.2)', () => {
   })
 })
 
-describe('what is refused', () => {
+describe('what is refused [ASVS 10.4.10]', () => {
   it.each([
     ['nobody', {}, {}, 400, 'invalid_request'],
     ['an unknown client', {}, basic('nobody', 'x'), 401, 'invalid_client'],

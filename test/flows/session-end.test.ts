@@ -30,7 +30,7 @@ const asks = async (server: TestServer, visitor: Visitor, challenge: string): Pr
 }
 
 describe.concurrent('the end of a session', () => {
-  it('comes after idling', async () => {
+  it('comes after idling [ASVS 7.3.1]', async () => {
     const { server, visitor, challenge } = await signedIn({ idleMinutes: 6 / 60, absoluteHours: 8 })
     expect(await asks(server, visitor, challenge)).toBe('consent')
     await pause(7500)
@@ -63,7 +63,7 @@ describe.concurrent('the end of a session', () => {
     expect(signedOut).toBe(true)
   })
 
-  it('comes at the absolute end, however busy the session was', async () => {
+  it('comes at the absolute end, however busy the session was [ASVS 7.3.2]', async () => {
     const { server, visitor, challenge } = await signedIn({ idleMinutes: 15, absoluteHours: 10 / 3600 })
     let answer = await asks(server, visitor, challenge)
     expect(answer).toBe('consent')

@@ -34,7 +34,7 @@ describe('a session', () => {
     expect((await redeem(await visitor.submit(page, '/consent'))).body.patient).toBe('maria')
   })
 
-  it('has a new id after signing in, and the old one is worth nothing (fixation, ASVS 7.2.4)', async () => {
+  it('has a new id after signing in, and the old one is worth nothing (fixation, ASVS 7.2.4) [ASVS 7.2.4]', async () => {
     const victim = new Visitor()
     const { page } = await walkToConsent(app(), challenge, { visitor: victim })
     const planted = new Visitor()
@@ -56,7 +56,7 @@ describe('a session', () => {
     expect((await redeem(await visitor.submit(marias, '/consent'))).body.patient).toBe('maria')
   })
 
-  it('is worth nothing to a member who was locked meanwhile (ASVS 7.4.2)', async () => {
+  it('is worth nothing to a member who was locked meanwhile (ASVS 7.4.2) [ASVS 7.4.2]', async () => {
     const { visitor, page } = await walkToConsent(app(), challenge, { member: 'maria' })
     const { db, close } = await openDatabase({ url: server.settings.database.url, log: createLog({ level: 'silent' }) })
     const set = (status: 'active' | 'locked') =>
@@ -90,7 +90,7 @@ describe('a session', () => {
   it.each([
     ['prompt=login', { prompt: 'login' }],
     ['max_age=0', { max_age: '0' }],
-  ])('%s asks for the password although there is one', async (_what, params) => {
+  ])('%s asks for the password although there is one [FAPI max-age]', async (_what, params) => {
     const { visitor } = await walk(app(), challenge)
     const page = await ask(visitor, params)
     expect(isSignIn(page)).toBe(true)
@@ -115,7 +115,7 @@ describe('a session', () => {
     expect(again.html).not.toContain('Maria Alvarez')
   })
 
-  it('signing out does not happen by a link', async () => {
+  it('signing out does not happen by a link [ASVS 10.6.2]', async () => {
     const { visitor } = await walk(app(), challenge)
     await visitor.open(`${app().issuer}/sign-out?confirm=yes`)
     expect(isSignIn(await ask(visitor))).toBe(false)

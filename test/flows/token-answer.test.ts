@@ -31,28 +31,31 @@ const everyClaim = [
 ].sort()
 
 describe('the answer of the token endpoint (R3)', () => {
-  it.each(['demo-public', 'demo-confidential'])('%s gets every member, and no cache keeps it', async (clientId) => {
-    const of = clientId === 'demo-public' ? app() : confidentialApp(server.url)
-    const { callback } = await walk(of, challenge, {
-      params: { scope: 'openid fhirUser launch/patient offline_access patient/Coverage.rs', nonce: 'n-1' },
-    })
-    const { body, headers } = await exchange(of, callback.searchParams.get('code') ?? '', verifier)
-    expect(body).toEqual({
-      token_type: 'Bearer',
-      access_token: expect.any(String),
-      id_token: expect.any(String),
-      refresh_token: expect.stringMatching(/^rt_/),
-      expires_in: 600,
-      scope: 'openid fhirUser launch/patient offline_access patient/Coverage.rs',
-      patient: 'maria',
-      grant_expires_at: expect.any(Number),
-    })
-    expect(Number.isInteger(body.expires_in)).toBe(true)
-    expect(headers.get('content-type')).toContain('application/json')
-    expect(headers.get('cache-control')).toBe('no-store')
-    expect(headers.get('pragma')).toBe('no-cache')
-    expect(headers.get('set-cookie')).toBeNull()
-  })
+  it.each(['demo-public', 'demo-confidential'])(
+    '%s gets every member, and no cache keeps it [SMART app-launch.token-response, app-launch.no-store, app-launch.expires-in, scopes.context-parameters, scopes.context-types] [RFC 9700 17]',
+    async (clientId) => {
+      const of = clientId === 'demo-public' ? app() : confidentialApp(server.url)
+      const { callback } = await walk(of, challenge, {
+        params: { scope: 'openid fhirUser launch/patient offline_access patient/Coverage.rs', nonce: 'n-1' },
+      })
+      const { body, headers } = await exchange(of, callback.searchParams.get('code') ?? '', verifier)
+      expect(body).toEqual({
+        token_type: 'Bearer',
+        access_token: expect.any(String),
+        id_token: expect.any(String),
+        refresh_token: expect.stringMatching(/^rt_/),
+        expires_in: 600,
+        scope: 'openid fhirUser launch/patient offline_access patient/Coverage.rs',
+        patient: 'maria',
+        grant_expires_at: expect.any(Number),
+      })
+      expect(Number.isInteger(body.expires_in)).toBe(true)
+      expect(headers.get('content-type')).toContain('application/json')
+      expect(headers.get('cache-control')).toBe('no-store')
+      expect(headers.get('pragma')).toBe('no-cache')
+      expect(headers.get('set-cookie')).toBeNull()
+    },
+  )
 
   it('brings no refresh token without offline_access, and no ID token without openid', async () => {
     const body = await obtainTokens(app(), { params: { scope: 'patient/Coverage.rs' } })
@@ -72,7 +75,7 @@ describe('the answer of the token endpoint (R3)', () => {
 })
 
 describe('the access token', () => {
-  it('has exactly the claims that verifiers are told of, in the body and in the JWT alike', async () => {
+  it('has exactly the claims that verifiers are told of, in the body and in the JWT alike [RFC 9700 9] [RFC 8725 claims]', async () => {
     const body = await obtainTokens(app())
     const claims = claimsOf(body.access_token)
     expect(Object.keys(claims).sort()).toEqual(everyClaim)
@@ -91,7 +94,7 @@ describe('the access token', () => {
     await jwtVerify(body.access_token, jwks(app()), { issuer: app().issuer, audience: app().fhirBase, typ: 'at+jwt' })
   })
 
-  it('each has an id of its own, and a grant of its own', async () => {
+  it('each has an id of its own, and a grant of its own [RFC 8725 jti]', async () => {
     const [one, two] = [await obtainTokens(app()), await obtainTokens(app())]
     const [a, b] = [claimsOf(one.access_token), claimsOf(two.access_token)]
     expect(a.jti).not.toBe(b.jti)
@@ -101,7 +104,7 @@ describe('the access token', () => {
 })
 
 describe('the ID token (SMART "Identity data")', () => {
-  it('is RS256, for this app, with nonce and fhirUser, and verifies against the published keys', async () => {
+  it('is RS256, for this app, with nonce and fhirUser, and verifies against the published keys [SMART scopes.id-token-rs256, scopes.id-token, scopes.fhir-user, scopes.id-token-keys]', async () => {
     const body = await obtainTokens(app(), { params: { nonce: 'a-nonce' } })
     const { payload, protectedHeader } = await jwtVerify(body.id_token, jwks(app()), {
       issuer: app().issuer,
@@ -114,13 +117,13 @@ describe('the ID token (SMART "Identity data")', () => {
     expect(payload).not.toHaveProperty('patient')
   })
 
-  it('says nothing of fhirUser where only openid was granted', async () => {
+  it('says nothing of fhirUser where only openid was granted [SMART scopes.id-token]', async () => {
     const body = await obtainTokens(app(), { params: { scope: 'openid patient/Coverage.rs' } })
     expect(claimsOf(body.id_token)).not.toHaveProperty('fhirUser')
     expect(claimsOf(body.access_token).scope).not.toContain('fhirUser')
   })
 
-  it('carries auth_time where max_age was asked', async () => {
+  it('carries auth_time where max_age was asked [FAPI max-age]', async () => {
     const body = await obtainTokens(app(), { params: { max_age: '3600' } })
     expect(claimsOf(body.id_token).auth_time).toBeGreaterThan(Date.now() / 1000 - 60)
   })
@@ -131,7 +134,7 @@ describe('delegates (R32)', () => {
     ['Elena', 'elena', 'RelatedPerson/david-elena'],
     ['Lucy', 'lucy', 'RelatedPerson/david-lucy'],
     ['David', 'david', 'Patient/david'],
-  ])('for %s: the patient is theirs, the person is David', async (name, patient, fhirUser) => {
+  ])('for %s: the patient is theirs, the person is David [SMART scopes.fhir-user]', async (name, patient, fhirUser) => {
     const body = await obtainTokens(app(), { member: 'david', patient: name })
     expect(body.patient).toBe(patient)
     expect(claimsOf(body.access_token)).toMatchObject({

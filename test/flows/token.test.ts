@@ -84,7 +84,7 @@ describe('a wrong parameter does not burn the code', () => {
     ['resource', 'of another server', 'https://fhir.other.example/r4', 'invalid_target'],
   ]
 
-  it('each is refused, and the right request works afterwards', async () => {
+  it('each is refused, and the right request works afterwards [SMART app-launch.pkce-verifier] [RFC 9700 5] [RFC 7636 wrong-verifier, verifier]', async () => {
     const code = await newCode()
     for (const [name, what, value, error] of wrong) {
       const body = Object.entries(fields(code)).filter(([key]) => key !== name)
@@ -96,7 +96,7 @@ describe('a wrong parameter does not burn the code', () => {
     expect((await exchange(app(), code, verifier)).status).toBe(200)
   })
 
-  it('a verifier for a code without a challenge cannot come about: the challenge is required', async () => {
+  it('a verifier for a code without a challenge cannot come about: the challenge is required [RFC 9700 5]', async () => {
     const { callback } = await walk(app(), challenge, {}).catch(() => ({ callback: new URL('about:blank') }))
     expect(callback.searchParams.get('code')).toBeTruthy()
     await expect(walk(app(), '', { params: { code_challenge: null, code_challenge_method: null } })).rejects.toThrow(
@@ -110,7 +110,7 @@ describe('a wrong parameter does not burn the code', () => {
     expect((await exchange(app(), code, verifier)).status).toBe(200)
   })
 
-  it('another app cannot redeem it, public or confidential, and does not burn it', async () => {
+  it('another app cannot redeem it, public or confidential, and does not burn it [FAPI code-client]', async () => {
     const code = await newCode()
     expectError(await exchange(confidentialApp(server.url), code, verifier), 'invalid_grant')
     const other = {
@@ -133,14 +133,14 @@ describe('a wrong parameter does not burn the code', () => {
 })
 
 describe('a code is used once, and soon', () => {
-  it('after a minute it is expired, which ends nothing else', async () => {
+  it('after a minute it is expired, which ends nothing else [SMART app-launch.code-short-lived] [ASVS 10.4.3]', async () => {
     const code = await newCode()
     skew += 61_000
     expectError(await exchange(app(), code, verifier), 'invalid_grant')
     expect((await exchange(app(), await newCode(), verifier)).status).toBe(200)
   })
 
-  it('used again, it ends what it brought (RFC 6749 §4.1.2)', async () => {
+  it('used again, it ends what it brought (RFC 6749 §4.1.2) [RFC 9700 10] [ASVS 10.4.2]', async () => {
     const code = await newCode()
     const first = await exchange(app(), code, verifier)
     const again = await exchange(app(), code, verifier)
@@ -160,7 +160,7 @@ describe('a code is used once, and soon', () => {
     expect((await refresh(app(), first.body.refresh_token)).status).toBe(200)
   })
 
-  it('of 100 redemptions at once exactly one succeeds', async () => {
+  it('of 100 redemptions at once exactly one succeeds [RFC 9700 10]', async () => {
     const code = await newCode()
     const answers = await Promise.all(Array.from({ length: 100 }, () => exchange(app(), code, verifier)))
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1)
@@ -180,7 +180,7 @@ describe('client authentication (R13)', () => {
     ['basic, in lower case', {}, { authorization: basic(id, secret).authorization.replace('Basic', 'basic') }],
     ['basic, with the same client_id in the form', { client_id: id }, basic(id, secret)],
     ['post', { client_id: id, client_secret: secret }, {}],
-  ])('%s is accepted', async (_what, more, headers) => {
+  ])('%s is accepted [SMART symmetric.basic]', async (_what, more, headers) => {
     expectError(await ask(more, headers), 'invalid_grant')
   })
 
@@ -203,7 +203,7 @@ describe('client authentication (R13)', () => {
     ['half a percent sign', {}, basic(id, 'a%zz'), 'invalid_request'],
     ['a bearer token', {}, { authorization: 'Bearer abc' }, 'invalid_request'],
     ['nothing', {}, {}, 'invalid_request'],
-  ])('%s is refused', async (_what, more, headers, error) => {
+  ])('%s is refused [SMART symmetric.wrong-refused] [ASVS 10.4.10]', async (_what, more, headers, error) => {
     const answer = await ask(more as Record<string, string>, headers as Record<string, string>)
     expectError(answer, error, error === 'invalid_client' ? 401 : 400)
     const challenged = error === 'invalid_client' && 'authorization' in headers
@@ -218,7 +218,7 @@ describe('client authentication (R13)', () => {
 
 describe('the shape of requests and answers', () => {
   it.each(['password', 'client_credentials', 'implicit', 'urn:ietf:params:oauth:grant-type:device_code'])(
-    'grant type %s is not supported',
+    'grant type %s is not supported [RFC 9700 6] [ASVS 10.4.4]',
     async (grant_type) => {
       expectError(await tokenRequest(app(), { grant_type, username: 'maria', password: 'x' }), 'unsupported_grant_type')
       expectError(await tokenRequest(confidentialApp(server.url), { grant_type }), 'unsupported_grant_type')
@@ -251,7 +251,7 @@ describe('the shape of requests and answers', () => {
     expect(await response.json()).toMatchObject({ error: 'invalid_request' })
   })
 
-  it('parameters in the address are not read', async () => {
+  it('parameters in the address are not read [RFC 9700 17]', async () => {
     const code = await newCode()
     const response = await fetch(`${app().token}?${new URLSearchParams(fields(code))}`, { method: 'POST' })
     expect(await response.json()).toMatchObject({ error: 'invalid_request' })

@@ -36,7 +36,7 @@ const change = (connectionId: string) => ({
 })
 
 describe('a reminder', () => {
-  it('is written thirty days before the end and no day sooner, once', async () => {
+  it('is written thirty days before the end and no day sooner, once [SMART reminders]', async () => {
     const { connectionId } = await share(90)
     later(59)
     expect(await run()).toBe(0)

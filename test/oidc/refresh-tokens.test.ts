@@ -50,7 +50,7 @@ describe('a family of refresh tokens under concurrency (R8)', () => {
   const rows = (grantId: string) =>
     world.database.db.selectFrom('refresh_tokens').selectAll().where('grant_id', '=', grantId).execute()
 
-  it('honours a token three times, whoever is asked: once as the first', async () => {
+  it('honours a token three times, whoever is asked: once as the first [RFC 9700 7]', async () => {
     const grantId = await family()
     await add(0, grantId, 'token', 0)
     const verdicts = await Promise.all(Array.from({ length: 100 }, (_, i) => rotate(i, grantId, 'token', 0)))

@@ -76,7 +76,7 @@ describe('scopes that exist and are allowed are kept, in the words asked (R7)', 
     expect(available(asked)).toBe('')
   })
 
-  it('leaves an app only what it was approved for', () => {
+  it('leaves an app only what it was approved for [ASVS 10.4.11]', () => {
     expect(available('openid patient/*.rs', ['patient/Patient.rs', 'patient/Coverage.rs'])).toBe(
       'patient/Patient.rs patient/Coverage.rs launch/patient',
     )

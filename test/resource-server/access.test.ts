@@ -23,7 +23,7 @@ function refused(token: Reader, line: string, body?: unknown) {
   return made.error
 }
 
-describe('what a patient token may ask', () => {
+describe('what a patient token may ask [SMART app-launch.rs-validates, scopes.patient-semantics] [capability permission-patient]', () => {
   it.each([
     ['patient/Patient.r', 'GET /Patient/maria'],
     ['patient/Patient.read', 'GET /Patient/maria/_history/1'],
@@ -94,7 +94,7 @@ describe('scope and interaction', () => {
     ['patient/Observation.rs', 'GET /Observation?_revinclude=Provenance:target', 'patient/Provenance.rs'],
     ['patient/Observation.rs', 'GET /Observation?_include=Observation:subject:Patient', 'patient/Patient.rs'],
     ['patient/Observation.rs', 'GET /Observation?_include:iterate=Encounter:location', 'patient/Encounter.rs'],
-  ])('%j does not open %s: it needs %s', (scope, line, needed) => {
+  ])('%j does not open %s: it needs %s [SMART app-launch.rs-validates]', (scope, line, needed) => {
     const error = refused(tokenWith(scope), line)
     expect(error).toMatchObject({ status: 403, reason: 'scope_missing' })
     expect(error.wwwAuthenticate).toMatch(
@@ -112,7 +112,7 @@ describe('scope and interaction', () => {
   })
 })
 
-describe('another patient', () => {
+describe('another patient [SMART scopes.patient-semantics]', () => {
   it.each([
     'GET /Patient/other',
     'GET /Patient/other/_history',

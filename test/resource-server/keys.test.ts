@@ -60,7 +60,7 @@ describe('the keys of an issuer', () => {
     expect(issuer.state.fetches).toBe(2)
   })
 
-  it('are not fetched more than once in a cooldown, however many unknown keys are named', async () => {
+  it('are not fetched more than once in a cooldown, however many unknown keys are named [RFC 8725 kid]', async () => {
     const api = verifier()
     await api.verify(await issuer.sign())
     for (let at = 0; at < 10; at += 1) {

@@ -274,14 +274,17 @@ describe('a token that is refused (401)', () => {
     ['has an empty patient', 'malformed_claims', () => issuer.sign({ patient: '', patient_id: undefined })],
   ]
 
-  it.each(cases)('%s: %s', async (_what, reason, make) => {
-    const token = await make()
-    const error = await refusal(verifier().verify(token))
-    expect(error).toMatchObject({ status: 401, reason })
-    expect(error.wwwAuthenticate).toMatch(
-      /^Bearer realm="https:\/\/fhir.example\/r4", error="invalid_token", error_description="[^"]+"$/,
-    )
-  })
+  it.each(cases)(
+    '%s: %s [SMART app-launch.rs-validates, app-launch.rs-aud, app-launch.expired-refused] [RFC 8725 algorithms, typ, claims, encoding] [ASVS 9.1.2, 9.2.2]',
+    async (_what, reason, make) => {
+      const token = await make()
+      const error = await refusal(verifier().verify(token))
+      expect(error).toMatchObject({ status: 401, reason })
+      expect(error.wwwAuthenticate).toMatch(
+        /^Bearer realm="https:\/\/fhir.example\/r4", error="invalid_token", error_description="[^"]+"$/,
+      )
+    },
+  )
 
   it('never has any of its text in the error', async () => {
     for (const [, , make] of cases) {
@@ -293,7 +296,7 @@ describe('a token that is refused (401)', () => {
     }
   })
 
-  it('never brings its own key: jwk, jku and x5u are not looked at', async () => {
+  it('never brings its own key: jwk, jku and x5u are not looked at [RFC 8725 no-foreign-keys] [ASVS 9.1.3]', async () => {
     const attacker = await startIssuer()
     try {
       const headers = { jku: `${attacker.issuer}/jwks`, x5u: `${attacker.issuer}/x5u`, jwk: attacker.published[0] }

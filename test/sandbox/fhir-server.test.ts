@@ -17,7 +17,7 @@ const isOutcome = (response: { body: unknown; headers: Record<string, string> })
 }
 
 describe('the CapabilityStatement', () => {
-  it('is open, cacheable, and names the endpoints of the issuer (SMART oauth-uris, R1)', async () => {
+  it('is open, cacheable, and names the endpoints of the issuer (SMART oauth-uris, R1) [SMART app-launch.cors-discovery]', async () => {
     const response = await sandbox.get('/metadata').expect(200)
     expect(response.headers['cache-control']).toContain('public')
     const [rest] = response.body.rest
@@ -227,7 +227,7 @@ describe('the routes', () => {
     expect(body.link[0].url).toBe(`${base}/Observation?_count=1`)
   })
 
-  it('answer preflights from any origin (R5)', async () => {
+  it('answer preflights from any origin (R5) [SMART app-launch.cors-registered]', async () => {
     const response = await sandbox
       .request('options', '/Patient/maria')
       .set('Origin', 'https://app.example')

@@ -12,7 +12,7 @@ const endpoints = {
 }
 
 describe('smartConfiguration', () => {
-  it('has every member that SMART App Launch 2.2 requires (R1)', () => {
+  it('has every member that SMART App Launch 2.2 requires (R1) [SMART discovery.capabilities, discovery.token-endpoint, discovery.authorization-endpoint, discovery.issuer-jwks, discovery.grant-types]', () => {
     expect(smartConfiguration({ issuer, endpoints, scopes: ['openid'] })).toEqual({
       issuer,
       jwks_uri: endpoints.jwks,
@@ -35,7 +35,7 @@ describe('smartConfiguration', () => {
     }
   })
 
-  it('says plain PKCE nowhere (R4)', () => {
+  it('says plain PKCE nowhere (R4) [SMART discovery.pkce-methods]', () => {
     expect(JSON.stringify(smartConfiguration({ issuer, endpoints, scopes: [] }))).not.toContain('plain')
   })
 

@@ -159,7 +159,7 @@ describe('narrow', () => {
 })
 
 describe('expand', () => {
-  it('turns a wildcard into one scope per type, spelt the same way (R26)', () => {
+  it('turns a wildcard into one scope per type, spelt the same way (R26) [SMART scopes.wildcard]', () => {
     const wild = one('patient/*.read')
     if (wild.kind !== 'resource') throw new Error('not a resource scope')
     expect(scopeText(expand(wild, ['Patient', 'Coverage']))).toBe('patient/Patient.read patient/Coverage.read')
@@ -183,8 +183,8 @@ describe('withLaunchPatient', () => {
   })
 
   it('does not infer it from anything else', () => {
-    expect(scopeText(withLaunchPatient(all('openid user/Patient.rs system/*.rs')))).toBe(
-      'openid user/Patient.rs system/*.rs',
+    expect(scopeText(withLaunchPatient(all('openid launch/encounter system/*.rs')))).toBe(
+      'openid launch/encounter system/*.rs',
     )
   })
 })

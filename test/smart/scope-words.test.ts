@@ -3,7 +3,7 @@ import { resourceTypes } from '../../src/smart/resource-types.ts'
 import { bundleKeys, bundleOf, bundlesOf, categoriesOf } from '../../src/smart/scope-words.ts'
 
 describe('bundles', () => {
-  it('has a bundle for every resource type of FHIR R4 (R21)', () => {
+  it('has a bundle for every resource type of FHIR R4 (R21) [SMART scope-words]', () => {
     for (const type of resourceTypes) expect(bundleKeys).toContain(bundleOf(type))
   })
 

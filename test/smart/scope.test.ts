@@ -33,11 +33,11 @@ describe('parseScope', () => {
     ['patient/Observation.cruds', 'cruds', 2],
     ['user/Patient.r', 'r', 2],
     ['system/*.cud', 'cud', 2],
-  ] as const)('reads %s as %s in version %i (R1)', (text, interactions, version) => {
+  ] as const)('reads %s as %s in version %i (R1) [SMART scopes.v1-to-v2]', (text, interactions, version) => {
     expect(resource(text)).toMatchObject({ interactions, version, text, query: [] })
   })
 
-  it('accepts exactly the 31 in-order subsets of cruds', () => {
+  it('accepts exactly the 31 in-order subsets of cruds [SMART scopes.suffix-order]', () => {
     const letters = [...'cruds']
     const words = Array.from({ length: 32 }, (_, bits) => letters.filter((_letter, at) => bits & (1 << at)).join(''))
     const inOrder = new Set(words.filter((word) => word !== ''))
@@ -48,7 +48,7 @@ describe('parseScope', () => {
     }
   })
 
-  it('never reads .read as .rd', () => {
+  it('never reads .read as .rd [SMART scopes.suffix-order]', () => {
     expect(resource('patient/Patient.read').interactions).toBe('rs')
     expect(resource('patient/Patient.rd').interactions).toBe('rd')
   })

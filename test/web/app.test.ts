@@ -42,7 +42,7 @@ describe('every answer', () => {
     expect((await site.get('/prairie/sandbox/page')).headers['x-request-id']).not.toBe(headers['x-request-id'])
   })
 
-  it('carries the security headers, and no HSTS over http', async () => {
+  it('carries the security headers, and no HSTS over http [RFC 9700 12, 13]', async () => {
     for (const path of ['/prairie/sandbox/page', '/echo', '/nothing', '/throws', '/assets/style.css']) {
       const { headers } = await site.get(path)
       expect(headers, path).toMatchObject({
@@ -75,7 +75,7 @@ describe('every answer', () => {
 describe('a page', () => {
   const site = withPage()
 
-  it('has a policy without inline script or style, and is not kept', async () => {
+  it('has a policy without inline script or style, and is not kept [RFC 9700 12, 13] [OWASP logo]', async () => {
     const { headers, text } = await site.get('/prairie/sandbox/page')
     expect(headers['content-security-policy']).toBe(
       "default-src 'none'; base-uri 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; " +
@@ -147,7 +147,7 @@ describe('forwarded headers', () => {
     forwarded: 'for=203.0.113.9;host=evil.example;proto=https',
   }
 
-  it('are nothing to us when a stranger sends them', async () => {
+  it('are nothing to us when a stranger sends them [RFC 9700 18]', async () => {
     const { body } = await withPage().get('/echo', spoofed)
     expect(body).toEqual({
       address: '127.0.0.1',
@@ -162,7 +162,7 @@ describe('forwarded headers', () => {
       settings.trustedProxies = trusted
     })
 
-  it('tell the address as far as trusted proxies wrote it, and never more', async () => {
+  it('tell the address as far as trusted proxies wrote it, and never more [RFC 9700 18]', async () => {
     const headers = { 'x-forwarded-for': spoofed['x-forwarded-for'] }
     const one = await behind('127.0.0.0/8', '::1').get('/echo', headers)
     expect(one.body).toMatchObject({ address: '198.51.100.7', forwarded: { 'x-forwarded-proto': 'http' } })

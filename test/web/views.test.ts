@@ -79,7 +79,7 @@ describe('whatever a name says', () => {
 })
 
 describe('the sign-in page', () => {
-  it('names its fields for password managers, and says whose page it is', () => {
+  it('names its fields for password managers, and says whose page it is [ASVS 6.2.7]', () => {
     const page = views.render('interaction/sign-in', { ...signInPage, ...common })
     expect(page).toContain('autocomplete="username"')
     expect(page).toContain('autocomplete="current-password"')
@@ -111,7 +111,7 @@ describe('the sign-in page', () => {
 describe('the consent page', () => {
   const page = views.render('interaction/consent', { ...consentPage, ...common })
 
-  it('says who, whose, to whom, what, what not, until when, how to stop, and that nobody watches (R21)', () => {
+  it('says who, whose, to whom, what, what not, until when, how to stop, and that nobody watches (R21) [ASVS 10.7.2]', () => {
     for (const words of [
       'Signed in as Maria Alvarez.',
       'Switch account',
