@@ -17,6 +17,7 @@ import { createAudit, MOST_CHAINS } from './audit/audit.ts'
 import type { Environment, Settings } from './config/settings.ts'
 import { LatchkeyError } from './errors.ts'
 import { interactionRoutes } from './interactions/routes.ts'
+import { launchRoutes } from './launches/launch-routes.ts'
 import type { Log } from './log.ts'
 import { createConnections } from './members/connections.ts'
 import { loadDemonstration } from './members/demonstration.ts'
@@ -230,7 +231,9 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   app.use(healthRoutes(health))
   app.use(portalRoutes({ settings, attestations, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
   app.use(mountIssuers(issuers))
-  for (const { environment, authorizations, formsMac } of issuers) {
+  for (const { environment, launches, serviceToken } of issuers)
+    app.use(launchRoutes({ environment, launches, authorize: serviceToken }))
+  for (const { environment, authorizations, logoutRequests, formsMac } of issuers) {
     const forms = createForms({ mac: formsMac })
     app.use(
       memberRoutes({
@@ -247,6 +250,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
       interactionRoutes({
         environment,
         authorizations,
+        logoutRequests,
         directory,
         connections,
         attestations,

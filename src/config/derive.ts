@@ -165,6 +165,7 @@ function deriveEndpoints(options: EnvironmentConfig['endpoints'], issuerPath: st
     revocations: endpoint(options.revocations, 'revocations'),
     registration: endpoint(options.registration, 'register'),
     brands: endpoint(options.brands, 'brands.json'),
+    endSession: endpoint(options.endSession, 'logout'),
     launches: endpoint(options.launches, 'launches'),
   }
 }

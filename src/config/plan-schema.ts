@@ -190,6 +190,9 @@ const environment = z.strictObject({
         .optional()
         .describe('Where apps register themselves, if they may. Default {issuer path}/register.'),
       brands: endpoint.optional().describe('The user-access brand bundle. Default {issuer path}/brands.json.'),
+      endSession: endpoint
+        .optional()
+        .describe('Where apps send people to sign out. Default {issuer path}/logout.'),
       launches: endpoint.optional().describe('Where portals and EHRs make launches. Default {issuer path}/launches.'),
     },
     'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',

@@ -220,6 +220,8 @@ export interface Endpoints {
   registration: { path: string; aliases: string[] }
   /** The user-access brand bundle. */
   brands: { path: string; aliases: string[] }
+  /** Where apps send people to sign out (OpenID Connect RP-Initiated Logout). */
+  endSession: { path: string; aliases: string[] }
   /** Where portals and EHRs make launches. */
   launches: { path: string; aliases: string[] }
 }

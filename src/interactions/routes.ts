@@ -93,5 +93,6 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
 
   const routes = router.routes() as Middleware
   // A router knows paths only, and an issuer on another host may have the same ones.
-  return (ctx, next) => (ctx.state.environment?.id === deps.environment.id ? routes(ctx, next) : next())
+  return (ctx, next) =>
+    ctx.state.environment?.id === deps.environment.id ? session.logout(ctx, () => routes(ctx, next)) : next()
 }

@@ -16,6 +16,7 @@ import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
 import type { Authorization, Authorizations } from '../oidc/authorizations.ts'
+import type { LogoutRequests } from '../oidc/logout-requests.ts'
 import type { Attestations } from '../portal/attestation.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
@@ -31,6 +32,7 @@ import type { Views } from '../web/views.ts'
 export interface InteractionDeps {
   environment: Environment
   authorizations: Authorizations
+  logoutRequests: LogoutRequests
   directory: Directory
   connections: Connections
   attestations: Attestations

@@ -5,12 +5,14 @@
  */
 import { managementUrl } from '../config/addresses.ts'
 import type { Api, Environment } from '../config/settings.ts'
-import { type SmartEndpoints, scopesOf, smartConfiguration } from '../smart/discovery.ts'
+import { assertionAlgorithms } from './client-assertions.ts'
+import { type SmartEndpoints, scopesOf, serviceScopesOf, smartConfiguration } from '../smart/discovery.ts'
 
 /** The absolute addresses of an issuer's endpoints, as configured. */
 export const endpointsOf = (
   environment: Environment,
-): SmartEndpoints & Record<'pushedAuthorization' | 'userinfo' | 'revocationFeed' | 'management', string> => {
+): SmartEndpoints &
+  Record<'pushedAuthorization' | 'userinfo' | 'revocationFeed' | 'management' | 'endSession', string> => {
   const { endpoints } = environment
   const at = ({ path }: { path: string }): string => new URL(path, environment.issuer).href
   return {
@@ -23,14 +25,18 @@ export const endpointsOf = (
     jwks: at(endpoints.jwks),
     revocationFeed: at(endpoints.revocations),
     management: managementUrl(environment),
+    endSession: at(endpoints.endSession),
   }
 }
 
 const scopesOfAll = (environment: Environment, apis: readonly Api[]): string[] => [
-  ...new Set(apis.flatMap((api) => scopesOf(api, environment.plan.sensitiveCategories))),
+  ...new Set(
+    [scopesOf, serviceScopesOf].flatMap((of) => apis.flatMap((api) => of(api, environment.plan.sensitiveCategories))),
+  ),
 ]
 
-const authMethods = ['none', 'client_secret_basic', 'client_secret_post']
+const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']
+const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials']
 /** Of the ID token; `auth_time` and `nonce` where the request calls for them. */
 const claims = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'fhirUser']
 
@@ -40,6 +46,9 @@ export const smartDocument = (environment: Environment, api?: Api): Record<strin
     issuer: environment.issuer,
     endpoints: endpointsOf(environment),
     scopes: scopesOfAll(environment, api ? [api] : environment.apis),
+    tokenEndpointAuthMethods: authMethods,
+    tokenEndpointAuthAlgorithms: assertionAlgorithms,
+    grantTypes,
   })
 
 /** The engine's metadata with our addresses, our scopes, and only what works. */
@@ -55,14 +64,19 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
     introspection_endpoint: endpoints.introspection,
     // A public client learns of its own tokens alone: whoever holds one of those can use it anyway.
     introspection_endpoint_auth_methods_supported: authMethods,
+    introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_endpoint: endpoints.revocation,
     revocation_endpoint_auth_methods_supported: authMethods,
+    revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_feed_endpoint: endpoints.revocationFeed,
     management_endpoint: endpoints.management,
+    end_session_endpoint: endpoints.endSession,
     scopes_supported: scopesOfAll(environment, environment.apis),
     claims_supported: claims,
     response_modes_supported: ['query'],
     token_endpoint_auth_methods_supported: authMethods,
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    grant_types_supported: grantTypes,
     ui_locales_supported: environment.plan.languages,
   }
 }

@@ -9,6 +9,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'koa'
 import type { Audit } from '../audit/audit.ts'
 import type { Environment, Settings } from '../config/settings.ts'
+import { createLaunches, type Launches } from '../launches/launches.ts'
 import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
@@ -16,13 +17,19 @@ import type { EndingsLog } from '../recovery/endings-log.ts'
 import type { Mac, Sealer } from '../secrets.ts'
 import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
+import { createGuardedFetch } from '../web/guarded-fetch.ts'
 import { createAdapterFactory } from './adapter.ts'
 import { type Authorizations, createAuthorizations } from './authorizations.ts'
+import { createClientAssertions } from './client-assertions.ts'
+import { createClientKeys } from './client-keys.ts'
 import { type Clients, createClients } from './clients.ts'
 import { surroundEngine } from './endpoints.ts'
 import type { Provider } from './engine.ts'
 import { createIntrospection } from './introspection.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
+import { createLaunchDirectory } from './launch-directory.ts'
+import { createLaunchRequests } from './launch-requests.ts'
+import { createLogoutRequests, type LogoutRequests } from './logout-requests.ts'
 import { createPolicy } from './policy.ts'
 import { createProvider, type EngineHooks, engineRoutes } from './provider.ts'
 import { createRefreshTokens } from './refresh-tokens.ts'
@@ -40,6 +47,10 @@ export interface Issuer {
   answer: (req: IncomingMessage, res: ServerResponse, route: string) => Promise<void>
   clients: Clients
   authorizations: Authorizations
+  logoutRequests: LogoutRequests
+  launches: Launches
+  /** Whose token a backend service presents to us, what it opens and may do; undefined for any other. */
+  serviceToken: (token: string) => Promise<{ clientId: string; api: string; scope: string } | undefined>
   /** Of the forms on the issuer's pages. */
   formsMac: Mac
   userinfo: (ctx: Context) => Promise<void>
@@ -78,9 +89,22 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
   const { settings, database, shortLived, sealer, keyRing, audit, directory, connections, endingsLog, log, now } = deps
   const mac = keyRing.mac(environment.id, 'refresh-tokens')
   const clients = createClients({ database, environment, now })
+  // Over http only where the issuer itself is on this machine.
+  const guarded = createGuardedFetch({ allowLoopback: environment.issuer.startsWith('http:') })
+  const keys = createClientKeys({ fetchJson: guarded.fetchJson, now })
+  const assertions = createClientAssertions({ environment, keys, now })
   const introspection = createIntrospection({ environment, connections, clients, shortLived, keyRing, endingsLog, now })
   const tokenResponse = createTokenResponse({ environment })
-  const resources = createResources({ environment, clients })
+  const launches = createLaunches({
+    environment,
+    directory: createLaunchDirectory({ environment, clients, directory }),
+    shortLived,
+    database,
+    audit,
+    now,
+  })
+  const launchRequests = createLaunchRequests({ environment, launches, directory })
+  const resources = createResources({ environment, clients, launchRequests })
   const steps = createSteps({ shortLived, now })
   const adapter = createAdapterFactory({
     issuer: environment.id,
@@ -90,6 +114,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
     shortLived,
     sealer,
     clients,
+    assertions,
     connections,
     refreshTokens: createRefreshTokens({ database, issuer: environment.id, now }),
     idTokenOnRefresh: settings.tokens.idTokenOnRefresh,
@@ -100,11 +125,13 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
   const hooks: EngineHooks = {
     adapter,
     findAccount: createSubjects({ environment, directory, connections }).findAccount,
-    policy: createPolicy({ directory, issuer: environment.id }),
+    policy: createPolicy({ directory, launchRequests, issuer: environment.id }),
     requestedApi: resources.requestedApi,
     resourceServer: resources.resourceServer,
     accessTokenClaims: tokenResponse.accessTokenClaims,
     shapeAccessToken: tokenResponse.shapeAccessToken,
+    assertions,
+    fetch: guarded.fetch,
     mayIntrospect: async (asking, grantId) => {
       const grant = await connections.grantContext(environment.id, grantId)
       return grant !== undefined && introspection.mayIntrospect(asking, grant)
@@ -145,10 +172,17 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
       clients,
       connections,
       steps,
+      launchRequests,
       session: settings.session,
     }),
+    logoutRequests: createLogoutRequests({ provider, clients }),
+    launches,
+    serviceToken: async (token) => {
+      const live = await introspection.liveServiceToken(token)
+      return live && { clientId: live.client.clientId, api: live.api.id, scope: live.scope }
+    },
     formsMac: keyRing.mac(environment.id, 'forms'),
-    userinfo: createUserinfo({ introspection, clients }),
+    userinfo: createUserinfo({ environment, introspection, clients, shortLived, now }),
     revocationFeed: createRevocationFeed({
       environment,
       clients,

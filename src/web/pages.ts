@@ -182,7 +182,13 @@ interface NoCoveragePage {
 interface SignOutPage {
   /** Null: nobody is signed in. */
   memberName: string | null
+  /** The app that sent the member here; null: they came by themselves, or the app is not known. */
+  app: string | null
+  /** An app sent them with a request that leads nowhere afterwards. */
+  lost: boolean
   action: string
+  /** Hidden fields beside `csrf`. */
+  fields: { name: string; value: string }[]
   connectionsHref: string
   csrf: string
 }

@@ -35,7 +35,7 @@ const summit = '/v5/summit'
 const issuers = [prairie, '/prairie/production', summit]
 
 describe('where it is', () => {
-  it.each(issuers)('%s: OpenID Connect and RFC 8414, at both places, say the same', async (issuer) => {
+  it.each(issuers)('%s: OpenID Connect and RFC 8414, at both places, say the same [RFC 9700 15]', async (issuer) => {
     const known = '.well-known/openid-configuration'
     const metadata = '.well-known/oauth-authorization-server'
     const documents = await Promise.all([
@@ -51,18 +51,21 @@ describe('where it is', () => {
   it.each([
     [prairie, [`${prairie}/fhir`]],
     [summit, [`${summit}/fhir`, '/v3/summit/fhir']],
-  ])('%s: the SMART configuration is at the issuer and at every base of its API', async (issuer, bases) => {
-    const there = await document(`${issuer}/.well-known/smart-configuration`)
-    expect(there.issuer).toBe(server.url + issuer)
-    for (const base of bases) expect(await document(`${base}/.well-known/smart-configuration`)).toEqual(there)
-  })
+  ])(
+    '%s: the SMART configuration is at the issuer and at every base of its API [SMART discovery.smart-configuration]',
+    async (issuer, bases) => {
+      const there = await document(`${issuer}/.well-known/smart-configuration`)
+      expect(there.issuer).toBe(server.url + issuer)
+      for (const base of bases) expect(await document(`${base}/.well-known/smart-configuration`)).toEqual(there)
+    },
+  )
 
   it.each([
     `${prairie}/.well-known/openid-configuration`,
     `${prairie}/.well-known/smart-configuration`,
     `${prairie}/fhir/.well-known/smart-configuration`,
     `${prairie}/jwks`,
-  ])('%s is JSON whatever Accept says, cacheable, anonymous', async (path) => {
+  ])('%s is JSON whatever Accept says, cacheable, anonymous [SMART discovery.json-always]', async (path) => {
     for (const accept of ['text/html', 'application/xml', 'application/fhir+json', '*/*', 'nonsense'])
       await document(path, { accept, authorization: 'Bearer nonsense', cookie: 'a=b' })
     const response = await fetch(server.url + path)
@@ -99,7 +102,12 @@ describe('what it says', () => {
     expect(Object.keys(openid).sort()).toEqual(
       [
         ...['issuer', 'authorization_endpoint', 'token_endpoint', 'userinfo_endpoint', 'jwks_uri', 'scopes_supported'],
-        ...['management_endpoint', 'revocation_feed_endpoint', 'pushed_authorization_request_endpoint'],
+        ...[
+          'management_endpoint',
+          'end_session_endpoint',
+          'revocation_feed_endpoint',
+          'pushed_authorization_request_endpoint',
+        ],
         'dpop_signing_alg_values_supported',
         ...['introspection_endpoint', 'introspection_endpoint_auth_methods_supported', 'revocation_endpoint'],
         ...['revocation_endpoint_auth_methods_supported', 'token_endpoint_auth_methods_supported'],
@@ -120,12 +128,13 @@ describe('what it says', () => {
     userinfo_endpoint: 401,
     revocation_feed_endpoint: 401,
     management_endpoint: 303,
+    end_session_endpoint: 200,
   }
 
-  it.each(issuers)('%s: every endpoint that it names answers', async (issuer) => {
+  it.each(issuers)('%s: every endpoint that it names answers [SMART discovery.conveys-endpoints]', async (issuer) => {
     const openid = await document(`${issuer}/.well-known/openid-configuration`)
     const endpoints = Object.entries<string>(openid).filter(([name]) => /_endpoint$|^jwks_uri$/.test(name))
-    expect(endpoints).toHaveLength(9)
+    expect(endpoints).toHaveLength(10)
     for (const [name, url] of endpoints) {
       const readable = !/^(token|introspection|revocation|pushed_authorization_request)_endpoint$/.test(name)
       const response = await fetch(url, { method: readable ? 'GET' : 'POST', redirect: 'manual' })
@@ -133,14 +142,17 @@ describe('what it says', () => {
     }
   })
 
-  it.each([prairie, summit])('%s: the keys are public, of both algorithms, each with its use', async (issuer) => {
-    const { keys } = await document(`${issuer}/jwks`)
-    expect(keys.map((key: { alg: string }) => key.alg).sort()).toEqual(['ES256', 'RS256'])
-    for (const key of keys) {
-      expect(key).toMatchObject({ use: 'sig', kid: expect.any(String) })
-      for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']) expect(key).not.toHaveProperty(secret)
-    }
-  })
+  it.each([prairie, summit])(
+    '%s: the keys are public, of both algorithms, each with its use [SMART scopes.id-token-keys]',
+    async (issuer) => {
+      const { keys } = await document(`${issuer}/jwks`)
+      expect(keys.map((key: { alg: string }) => key.alg).sort()).toEqual(['ES256', 'RS256'])
+      for (const key of keys) {
+        expect(key).toMatchObject({ use: 'sig', kid: expect.any(String) })
+        for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']) expect(key).not.toHaveProperty(secret)
+      }
+    },
+  )
 })
 
 describe('what it names works', () => {
@@ -165,17 +177,20 @@ describe('what it names works', () => {
     ['demo-public', 'rs'],
     ['demo-confidential', 'read'],
     ['demo-confidential', 'rs'],
-  ])('every scope can be granted to %s, those of a version (.%s) in one walk, and refreshed', async (id, version) => {
-    const of = id === 'demo-public' ? app() : confidentialApp(server.url)
-    const { scopes_supported } = await document(`${prairie}/.well-known/openid-configuration`)
-    // The wildcard has a walk of its own below: with all that it covers a token would be larger than any may be.
-    const wanted: string[] = scopes_supported.filter(
-      (scope: string) => !scope.includes('/*') && (!scope.includes('.') || scope.endsWith(`.${version}`)),
-    )
-    expect(wanted.length).toBeGreaterThan(20)
-    const tokens = await walk(of, wanted)
-    expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
-  })
+  ])(
+    'every scope can be granted to %s, those of a version (.%s) in one walk, and refreshed [SMART discovery.scopes-true] [capability permission-v1] [capability permission-v2]',
+    async (id, version) => {
+      const of = id === 'demo-public' ? app() : confidentialApp(server.url)
+      const { scopes_supported } = await document(`${prairie}/.well-known/openid-configuration`)
+      // The wildcard has a walk of its own below: with all that it covers a token would be larger than any may be.
+      const wanted: string[] = scopes_supported.filter(
+        (scope: string) => !scope.includes('/*') && (!scope.includes('.') || scope.endsWith(`.${version}`)),
+      )
+      expect(wanted.length).toBeGreaterThan(20)
+      const tokens = await walk(of, wanted)
+      expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
+    },
+  )
 
   it.each(['patient/*.read', 'patient/*.rs'])('the wildcard %s can be granted, and refreshed', async (wildcard) => {
     const wanted = ['launch/patient', 'offline_access', wildcard]
@@ -183,7 +198,7 @@ describe('what it names works', () => {
     expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
   })
 
-  it('every way to authenticate works, at every endpoint that lists it', async () => {
+  it('every way to authenticate works, at every endpoint that lists it [SMART symmetric.basic]', async () => {
     const openid = await document(`${prairie}/.well-known/openid-configuration`)
     const secret = 'demo-confidential-secret'
     const ways: Record<string, [Record<string, string>, Record<string, string>]> = {
@@ -200,7 +215,7 @@ describe('what it names works', () => {
       }
   })
 
-  it('ID tokens are signed as it says', async () => {
+  it('ID tokens are signed as it says [SMART scopes.id-token-rs256]', async () => {
     const openid = await document(`${prairie}/.well-known/openid-configuration`)
     const { id_token } = await obtainTokens(app())
     expect(openid.id_token_signing_alg_values_supported).toContain(headerOf(id_token).alg)
