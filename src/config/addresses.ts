@@ -26,6 +26,8 @@ const ISSUER_PAGES: readonly string[] = [
   'connections',
   'demo',
   'letters',
+  'launcher',
+  'styles',
   'assets',
 ]
 

@@ -8,6 +8,7 @@
  */
 import type { Audit, AuditEvent } from '../audit/audit.ts'
 import type { Environment } from '../config/settings.ts'
+import { styleUrl } from '../config/style.ts'
 import { type Fault, InputFaults } from '../errors.ts'
 import { randomToken, sha256 } from '../secrets.ts'
 import type { LaunchContext } from '../smart/launch-context.ts'
@@ -131,7 +132,7 @@ export const createLaunches = (deps: LaunchDeps) => {
     // A practitioner is vouched for by whoever makes the launch.
     if (user && !user.practitioner && patient && !(await directory.mayShare(user.id, patient.id)))
       faults.push({ path: 'patient', message: 'is none whose record this user may share now' })
-    if (app && read.launch && !app.hasRoom(api, read.launch.context))
+    if (app && read.launch && !app.hasRoom(api, { smartStyleUrl: styleUrl(environment), ...read.launch.context }))
       faults.push({ path: 'body', message: 'says more than an access token has room for' })
     return { faults, app, user, patient }
   }
@@ -173,7 +174,7 @@ export const createLaunches = (deps: LaunchDeps) => {
         api: asking.api,
         memberId: user.id,
         patient: patient && fhirId !== null ? { id: patient.id, fhirId } : null,
-        context,
+        context: { smartStyleUrl: styleUrl(environment), ...context },
       }
       const value = randomToken(32)
       await shortLived.set(madeKind, sha256(value), launch, now() + launchSeconds * 1000)

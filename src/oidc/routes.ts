@@ -6,14 +6,19 @@
  */
 import { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
+import { styleOf, stylePath } from '../config/style.ts'
 import { InputFaults, LatchkeyError } from '../errors.ts'
 import { readForm } from '../web/forms.ts'
+import { comesWithBearer } from './bearer-introspection.ts'
 import { smartDocument } from './discovery.ts'
 import type { Issuer } from './issuers.ts'
 import { engineRoutes } from './provider.ts'
 import { rememberRequest } from './request-state.ts'
 
-export type MountedIssuer = Pick<Issuer, 'environment' | 'answer' | 'userinfo' | 'revocationFeed'>
+export type MountedIssuer = Pick<
+  Issuer,
+  'environment' | 'answer' | 'userinfo' | 'revocationFeed' | 'introspectByBearer'
+>
 
 const longestRequest = 8192
 /** A pushed request has the app's credentials with it. */
@@ -130,7 +135,7 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
   const handlers = new Map<string, Handler>()
   const prefixes: { host: string; path: string; handle: (ctx: Context, rest: string) => Promise<void> }[] = []
 
-  for (const { environment, answer, userinfo, revocationFeed } of issuers) {
+  for (const { environment, answer, userinfo, revocationFeed, introspectByBearer } of issuers) {
     const { host } = new URL(environment.issuer)
     const base = pathOf(environment.issuer)
 
@@ -192,7 +197,17 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
     }
 
     const at = (path: string, handler: Handler) => handlers.set(`${host} ${path}`, handler)
-    const own: Record<string, Handler> = { authorization: authorize, pushedAuthorization: push, userinfo }
+    const introspect: Handler = (ctx) =>
+      ctx.method === 'POST' && comesWithBearer(ctx)
+        ? introspectByBearer(ctx)
+        : handOver(ctx, engineRoutes.introspection)
+
+    const own: Record<string, Handler> = {
+      authorization: authorize,
+      pushedAuthorization: push,
+      introspection: introspect,
+      userinfo,
+    }
     for (const [name, route] of Object.entries(engineRoutes)) {
       const { path, aliases } = environment.endpoints[name as keyof typeof engineRoutes]
       const handler = own[name] ?? ((ctx: Context) => handOver(ctx, route))
@@ -202,6 +217,11 @@ export const mountIssuers = (issuers: readonly MountedIssuer[]): Middleware => {
     for (const address of [revocations.path, ...revocations.aliases]) at(address, revocationFeed.handle)
     for (const address of [`${base}${openid}`, `${openid}${base}`]) at(address, (ctx) => handOver(ctx, openid))
     for (const address of [`${base}${metadata}`, `${metadata}${base}`]) at(address, (ctx) => handOver(ctx, metadata))
+    at(`${base}${stylePath(environment)}`, async (ctx) => {
+      openDocument(ctx, styleOf(environment.plan))
+      // Another look has another address.
+      if (ctx.status === 200) ctx.set('Cache-Control', 'public, max-age=31536000, immutable')
+    })
     at(`${base}${smart}`, async (ctx) => openDocument(ctx, smartDocument(environment)))
     for (const api of environment.apis)
       for (const url of [api.baseUrl, ...api.aliases])
