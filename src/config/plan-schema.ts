@@ -64,13 +64,13 @@ const api = z.strictObject({
     .min(1)
     .max(200)
     .default(DEFAULT_RESOURCES)
-    .describe('Resource types whose patient/ scopes exist.'),
+    .describe('Resource types whose patient/ and user/ scopes exist.'),
   interactions: z
     .string()
     .regex(/^(?=.)c?r?u?d?s?$/)
     .meta({ title: 'an in-order subset of cruds, for instance rs' })
     .default('rs')
-    .describe('What patient/ scopes may allow: create, read, update, delete, search, in this order.'),
+    .describe('What scopes may allow: create, read, update, delete, search, in this order.'),
   sensitivity: z
     .enum(['enforced', 'stated', 'refused'])
     .optional()
@@ -190,9 +190,7 @@ const environment = z.strictObject({
         .optional()
         .describe('Where apps register themselves, if they may. Default {issuer path}/register.'),
       brands: endpoint.optional().describe('The user-access brand bundle. Default {issuer path}/brands.json.'),
-      endSession: endpoint
-        .optional()
-        .describe('Where apps send people to sign out. Default {issuer path}/logout.'),
+      endSession: endpoint.optional().describe('Where apps send people to sign out. Default {issuer path}/logout.'),
       launches: endpoint.optional().describe('Where portals and EHRs make launches. Default {issuer path}/launches.'),
     },
     'Paths of the endpoints on the issuer’s host, and aliases that answer too: apps keep the addresses they know.',

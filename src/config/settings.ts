@@ -236,7 +236,7 @@ export interface Api {
   aliases: string[]
   /** True: served by src/sandbox under `baseUrl`. */
   sandbox: boolean
-  /** Resource types whose `patient/` scopes exist. */
+  /** Resource types whose `patient/` and `user/` scopes exist. */
   resources: string[]
   /** In-order subset of `cruds` that the API offers. */
   interactions: string

@@ -1,6 +1,7 @@
 /**
  * What people can choose among scopes: resource types, for Condition and Observation each category (R22), and which scopes
- * stay of what was left ticked. The consent page and the members' own pages share it. Pure.
+ * stay of what was left ticked. The consent page and the members' own pages share it. Pure. A type is one box whether it was asked
+ * for as `patient/` or as `user/`: both mean the records of the patient in context, and both stay or go with the box.
  *
  * Owns: which boxes a list of scopes makes, and the scopes behind the ticks, exactly.
  * Does not own: words (scope-words.ts names their keys), or whether a token has room for the result (token-size.ts).

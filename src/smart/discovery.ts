@@ -4,18 +4,21 @@
  * Owns: the SMART configuration (SMART App Launch 2.2, "Conformance") and the scopes that it lists. All of it is true (R1).
  * Does not own: where it is served, or the OpenID and RFC 8414 documents (the engine's).
  */
-import { spellScope } from './scope.ts'
+import { type ResourceScope, spellScope } from './scope.ts'
 
 /** The capabilities of this release. A capability joins when a test exercises it, never before. */
 export const smartCapabilities: readonly string[] = [
   'launch-standalone',
   'client-public',
   'client-confidential-symmetric',
+  'client-confidential-asymmetric',
   'sso-openid-connect',
   'context-standalone-patient',
+  'context-style',
   'permission-offline',
   'permission-online',
   'permission-patient',
+  'permission-user',
   'permission-v1',
   'permission-v2',
 ]
@@ -81,20 +84,42 @@ export interface ScopedApi {
   sensitivity: 'enforced' | 'stated' | 'refused'
 }
 
-/**
- * The scopes that an API's apps may ask for: identity and launch, wildcard and type by type, each in the spelling of
- * version 2 and, where it can say the same, of version 1; and those of sensitive categories, where the API enforces them (R25).
- */
-export function scopesOf(api: ScopedApi, categories: readonly { scope: string | null }[]): string[] {
-  const resourceScopes = ['*', ...api.resources].flatMap((resource) =>
+/** Wildcard and type by type, each in the spelling of version 2 and, where it can say the same, of version 1. */
+function resourceScopesOf(context: ResourceScope['context'], api: ScopedApi): string[] {
+  return ['*', ...api.resources].flatMap((resource) =>
     ['rs', 'cud'].flatMap((group) => {
       const interactions = [...group].filter((letter) => api.interactions.includes(letter)).join('')
       if (interactions === '') return []
       return ([2, 1] as const).map(
-        (version) => spellScope({ context: 'patient', resource, interactions, version, query: [] }).text,
+        (version) => spellScope({ context, resource, interactions, version, query: [] }).text,
       )
     }),
   )
+}
+
+/**
+ * The scopes that an API's apps may ask for: identity and launch; the patient's records, by `patient/` and by `user/` scopes,
+ * which open what the person who signed in may see of the patient in context; and those of sensitive categories, where the API enforces them (R25).
+ */
+export function scopesOf(api: ScopedApi, categories: readonly { scope: string | null }[]): string[] {
   const sensitive = api.sensitivity === 'enforced' ? categories.flatMap(({ scope }) => scope ?? []) : []
-  return [...new Set(['openid', 'fhirUser', 'launch/patient', 'offline_access', 'online_access', ...resourceScopes, ...sensitive])]
+  return [
+    ...new Set([
+      'openid',
+      'fhirUser',
+      'launch',
+      'launch/patient',
+      'offline_access',
+      'online_access',
+      ...resourceScopesOf('patient', api),
+      ...resourceScopesOf('user', api),
+      ...sensitive,
+    ]),
+  ]
+}
+
+/** The same of backend services, which ask for nothing in a person's name: `system/` scopes, and what they may do at the issuer itself. */
+export function serviceScopesOf(api: ScopedApi, categories: readonly { scope: string | null }[]): string[] {
+  const sensitive = api.sensitivity === 'enforced' ? categories.flatMap(({ scope }) => scope ?? []) : []
+  return [...new Set([...resourceScopesOf('system', api), 'introspect', 'launches', ...sensitive])]
 }

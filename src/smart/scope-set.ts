@@ -95,9 +95,9 @@ export function expand(scope: ResourceScope, resources: readonly string[]): Reso
   return resources.map((resource) => spellScope({ ...scope, resource }))
 }
 
-/** Adds `launch/patient` where a `patient/` scope needs a patient and nothing asked for one (R7). */
+/** Adds `launch/patient` where a `patient/` or `user/` scope needs a patient and nothing asked for one (R7, R33). */
 export function withLaunchPatient(scopes: readonly Scope[]): Scope[] {
-  const needed = scopes.some((scope) => scope.kind === 'resource' && scope.context === 'patient')
+  const needed = scopes.some((scope) => scope.kind === 'resource' && scope.context !== 'system')
   const present = scopes.some((scope) => scope.text === 'launch/patient')
   return needed && !present ? [...scopes, { kind: 'plain', text: 'launch/patient' }] : [...scopes]
 }

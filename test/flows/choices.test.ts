@@ -137,6 +137,24 @@ const kinds: [string, Kind][] = [
     },
   ],
   [
+    'a type and a category unticked, where they were asked for by user/ scopes [capability permission-user]',
+    {
+      scope: 'openid offline_access user/Patient.rs user/Coverage.read user/Encounter.read user/Observation.read',
+      untick: (value) => ['Coverage', 'Observation/laboratory'].includes(value),
+      closed: (r) => ofType('Coverage')(r) || laboratory(r) || !isOpen(r),
+      open: (r) => inCategory('Observation', 'vital-signs')(r) && isOpen(r),
+    },
+  ],
+  [
+    'a user/ wildcard beside a patient/ one, both narrowed by the same boxes',
+    {
+      scope: 'openid offline_access user/*.read patient/Patient.rs patient/Coverage.rs patient/Observation.rs',
+      untick: (value) => ['Coverage', 'Condition/encounter-diagnosis', 'Observation/laboratory'].includes(value),
+      closed: (r) => ofType('Coverage')(r) || laboratory(r) || inCategory('Condition', 'encounter-diagnosis')(r),
+      open: (r) => inCategory('Condition', 'problem-list-item')(r) && isOpen(r),
+    },
+  ],
+  [
     'a wildcard narrowed by a type and by categories',
     {
       untick: (value) => ['Coverage', 'Condition/encounter-diagnosis', 'Observation/laboratory'].includes(value),
@@ -191,6 +209,40 @@ describe.each(kinds)('%s', (_what, { scope = whole, untick = () => false, sensit
     }
     for (const resource of some(allowed)) expect(found.read).toContain(keyOf(resource))
     expect(claimsOf(tokens.access_token).sensitivities).toEqual(sensitive.length > 0 ? sensitive : undefined)
+  })
+})
+
+describe('user/ scopes', () => {
+  it('are answered as they were asked, with a patient in context [SMART scopes.patient-in-context]', async () => {
+    const scope =
+      'user/Patient.read user/Coverage.rs user/Condition.rs?category=problem-list-item patient/Encounter.read'
+    const tokens = await obtainTokens(app(), { params: { scope } })
+    expect(tokens.scope).toBe(`${scope} launch/patient`)
+    expect(tokens).toMatchObject({ patient: 'maria' })
+    expect(claimsOf(tokens.access_token)).toMatchObject({ patient: 'maria', scope: tokens.scope })
+  })
+
+  it('with every box unticked leave nothing: nothing is shared, and no token made', async () => {
+    const { visitor, page } = await walkToConsent(app(), pkce().challenge, { params: { scope: 'user/*.read' } })
+    const answer = await visitor.submit(page, '/consent', { ...everythingOn(page), type: [], category: [] })
+    expect(answer.url).not.toContain('code=')
+  })
+
+  it('open nothing of another patient, nor of the whole', async () => {
+    const { access_token: token } = await obtainTokens(app(), { params: { scope: 'user/*.rs' } })
+    for (const where of [
+      'Patient/james',
+      'Observation?patient=james',
+      'Patient/james/$everything',
+      'Patient?_id=james',
+    ])
+      expect(await get(token, where), where).toBeNull()
+    expect(await pages(token, 'Patient')).toEqual(['Patient/maria'])
+  })
+
+  it('of the kind system/ are given to nobody who signs in', async () => {
+    const tokens = await obtainTokens(app(), { params: { scope: 'user/Patient.rs system/Patient.rs system/*.read' } })
+    expect(tokens.scope).toBe('user/Patient.rs launch/patient')
   })
 })
 

@@ -178,25 +178,30 @@ describe('what it names works', () => {
     ['demo-confidential', 'read'],
     ['demo-confidential', 'rs'],
   ])(
-    'every scope can be granted to %s, those of a version (.%s) in one walk, and refreshed [SMART discovery.scopes-true] [capability permission-v1] [capability permission-v2]',
+    'every scope can be granted to %s, those of a version (.%s) and a kind in one walk, and refreshed [SMART discovery.scopes-true] [capability permission-v1] [capability permission-v2] [capability permission-user]',
     async (id, version) => {
       const of = id === 'demo-public' ? app() : confidentialApp(server.url)
       const { scopes_supported } = await document(`${prairie}/.well-known/openid-configuration`)
       // The wildcard has a walk of its own below: with all that it covers a token would be larger than any may be.
-      const wanted: string[] = scopes_supported.filter(
-        (scope: string) => !scope.includes('/*') && (!scope.includes('.') || scope.endsWith(`.${version}`)),
-      )
-      expect(wanted.length).toBeGreaterThan(20)
-      const tokens = await walk(of, wanted)
-      expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
+      for (const kind of ['patient/', 'user/']) {
+        const isWanted = (scope: string) =>
+          !scope.includes('.') || (scope.startsWith(kind) && scope.endsWith(`.${version}`) && !scope.includes('/*'))
+        const wanted: string[] = scopes_supported.filter(isWanted)
+        expect(wanted.length).toBeGreaterThan(20)
+        const tokens = await walk(of, wanted)
+        expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
+      }
     },
   )
 
-  it.each(['patient/*.read', 'patient/*.rs'])('the wildcard %s can be granted, and refreshed', async (wildcard) => {
-    const wanted = ['launch/patient', 'offline_access', wildcard]
-    const tokens = await walk(app(), wanted)
-    expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
-  })
+  it.each(['patient/*.read', 'patient/*.rs', 'user/*.read', 'user/*.rs'])(
+    'the wildcard %s can be granted, and refreshed',
+    async (wildcard) => {
+      const wanted = ['launch/patient', 'offline_access', wildcard]
+      const tokens = await walk(app(), wanted)
+      expect(tokens.scope.split(' ').sort()).toEqual([...wanted].sort())
+    },
+  )
 
   it('every way to authenticate works, at every endpoint that lists it [SMART symmetric.basic]', async () => {
     const openid = await document(`${prairie}/.well-known/openid-configuration`)

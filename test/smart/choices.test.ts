@@ -230,3 +230,40 @@ describe('the scope of one category', () => {
     expect(categoryScope(whole, lab).text).toBe(`patient/Observation.rs?category=${lab}`)
   })
 })
+
+describe('user/ scopes [SMART scopes.user-semantics]', () => {
+  it('make the same boxes as patient/ scopes do, and fall with them', () => {
+    expect(boxes('user/*.rs')).toEqual(boxes('patient/*.rs'))
+    expect(boxes('user/Observation.read patient/Observation.rs')).toEqual(boxes('patient/Observation.rs'))
+    expect(without('user/*.read patient/Coverage.rs', ['Coverage', 'Observation', 'Condition'])).toEqual([
+      'user/Patient.read',
+    ])
+    expect(
+      without(
+        'user/Observation.rs patient/Observation.r',
+        others.map((key) => `Observation/${key}`),
+      ),
+    ).toEqual([`user/Observation.rs?category=${lab}`, `patient/Observation.r?category=${lab}`])
+  })
+
+  it('are masked by what a mask says of patient/ scopes (R34)', () => {
+    expect(boxes('user/*.rs', ['patient/Coverage.rs']).resources).not.toContain('Coverage')
+    const masked = without('user/Observation.read', [], [`patient/Observation.rs?category=${vitals}`])
+    expect(masked).toContain(`user/Observation.rs?category=${lab}`)
+    expect(masked.join(' ')).not.toMatch(/vital-signs|user\/Observation\.read/)
+  })
+
+  it('with contexts, versions and restrictions mixed: what is unticked is opened by none of what stays', () => {
+    const random = createRandom(29)
+    for (let round = 0; round < 500; round += 1) {
+      const scope = Array.from({ length: 4 }, () =>
+        randomScope(random).replace(/^patient/, random.below(2) === 0 ? 'user' : 'patient'),
+      ).join(' ')
+      const offered = allTicked(choicesOf(all(scope), resources)).resources
+      const unticked = offered.filter(() => random.below(2) === 0)
+      const left = all(without(scope, unticked).join(' '))
+      for (const one of left) if (one.kind === 'resource') expect(unticked, scope).not.toContain(one.resource)
+      for (const one of left) expect(covers(all(scope), one), `${scope} -> ${one.text}`).toBe(true)
+    }
+  })
+})

@@ -29,8 +29,8 @@ describe('smartConfiguration', () => {
     })
   })
 
-  it('does not promise what this release does not do: user/ scopes, EHR launch, asymmetric clients (R1)', () => {
-    for (const capability of ['permission-user', 'launch-ehr', 'client-confidential-asymmetric']) {
+  it('does not promise what this release does not do: EHR launch, asymmetric clients (R1)', () => {
+    for (const capability of ['launch-ehr', 'client-confidential-asymmetric']) {
       expect(smartCapabilities).not.toContain(capability)
     }
   })
@@ -69,6 +69,12 @@ describe('scopesOf', () => {
       'patient/Patient.read',
       'patient/Coverage.rs',
       'patient/Coverage.read',
+      'user/*.rs',
+      'user/*.read',
+      'user/Patient.rs',
+      'user/Patient.read',
+      'user/Coverage.rs',
+      'user/Coverage.read',
     ])
   })
 
@@ -77,7 +83,7 @@ describe('scopesOf', () => {
     expect(scopes.every((scope) => parseScope(scope) !== undefined)).toBe(true)
     expect(scopes).toContain('patient/Patient.r')
     expect(scopes).toContain('patient/Patient.c')
-    expect(scopes.join(' ')).not.toMatch(/read|write|rs|cud|user\//)
+    expect(scopes.join(' ')).not.toMatch(/read|write|rs|cud|system\//)
   })
 
   it('lists the scopes of sensitive categories where the API holds such records back, and nowhere else (R25)', () => {

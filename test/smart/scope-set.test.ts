@@ -173,6 +173,12 @@ describe('expand', () => {
 })
 
 describe('withLaunchPatient', () => {
+  it('infers launch/patient from any user/ scope: one token, one patient (R33)', () => {
+    expect(scopeText(withLaunchPatient(all('openid user/Patient.read')))).toBe(
+      'openid user/Patient.read launch/patient',
+    )
+  })
+
   it('infers launch/patient from any patient/ scope, once (R7)', () => {
     expect(scopeText(withLaunchPatient(all('openid patient/Patient.rs')))).toBe(
       'openid patient/Patient.rs launch/patient',
