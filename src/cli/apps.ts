@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import type { Environment, Settings } from '../config/settings.ts'
 import { type Fault, InputFaults } from '../errors.ts'
 import { dayOf, endOfDay } from '../members/durations.ts'
-import { type Attestation, createAttestations, type ListedApp } from '../portal/attestation.ts'
+import { type Attestation, asksMembers, createAttestations, type ListedApp } from '../portal/attestation.ts'
 import { type Answers, parseAnswers } from '../portal/attestation-questions.ts'
 import { auditOf, type CommandOptions, environmentsNamed, type Terminal, withDatabase } from './command.ts'
 
@@ -57,6 +57,8 @@ const endOf = (day: string, { plan }: Environment): number => {
   return end > Date.now() ? end : fault('--expires', 'must be a day to come, such as 2027-12-31')
 }
 
+const kindOf = ({ kind }: Pick<ListedApp, 'kind'>): string => kind.replace('-', ' ')
+
 const appNamed = async (
   clientId: string | undefined,
   { id }: Environment,
@@ -64,7 +66,7 @@ const appNamed = async (
 ): Promise<ListedApp> => {
   const found = (await list(id)).find((app) => app.clientId === clientId)
   if (!found) return fault('CLIENT', `must be a client id that \`apps list ${id}\` names`)
-  if (found.kind === 'resource-server') return fault('CLIENT', 'is a resource server: it asks no members for anything')
+  if (!asksMembers(found.kind)) return fault('CLIENT', `is a ${kindOf(found)}: it asks no members for anything`)
   return found
 }
 
@@ -81,7 +83,7 @@ export const listApps = (options: CommandOptions, terminal: Terminal): Promise<n
     for (const environment of environmentsNamed(settings, options.operand)) {
       terminal.out.write(`${environment.id}  ${environment.issuer}\n`)
       for (const { clientId, name, kind, status, attestation } of await attestations.list(environment.id)) {
-        const state = kind === 'resource-server' ? 'resource server' : told(attestation, environment)
+        const state = asksMembers(kind) ? told(attestation, environment) : kindOf({ kind })
         terminal.out.write(`  ${clientId}  ${name}  ${state}${status === 'suspended' ? ', suspended' : ''}\n`)
       }
     }

@@ -2,6 +2,7 @@
 import type { Fault } from '../errors.ts'
 import { parseScope } from '../smart/scope.ts'
 import { optionOf } from './addresses.ts'
+import { keySetFaults, keySetUrlFault } from './public-keys.ts'
 import type { DemonstrationApp, DemonstrationMember, DemonstrationPatient, Environment } from './settings.ts'
 import { pageUrlFault, redirectUriFault } from './urls.ts'
 
@@ -15,7 +16,7 @@ export function demonstrationFaults(environment: Environment): Fault[] {
     faults.push({ path, message: 'is for sandboxes only; give the environment sandbox: true, or remove it' })
   }
   for (const app of demonstration.apps) {
-    faults.push(...appFaults(app, environment.sandbox, `${path}.apps.${app.clientId}`))
+    faults.push(...appFaults(app, environment, `${path}.apps.${app.clientId}`))
   }
   for (const member of demonstration.members) {
     const at = `${path}.members.${member.username}`
@@ -28,12 +29,13 @@ export function demonstrationFaults(environment: Environment): Fault[] {
   return [...faults, ...patientFaults(demonstration.members, path)]
 }
 
-function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault[] {
+function appFaults(app: DemonstrationApp, { sandbox, issuer }: Environment, path: string): Fault[] {
   const faults: Fault[] = []
   if (app.kind === 'public' && app.secret !== null) {
     faults.push({ path: `${path}.secret`, message: 'must not be set for a public app, which cannot keep one' })
   }
   const asksMembers = app.kind === 'public' || app.kind === 'confidential'
+  const loopback = issuer.startsWith('http:')
   const keys = app.jwks !== null || app.jwksUri !== null
   if (app.kind !== 'public' && app.secret === null && !keys) {
     faults.push({ path: `${path}.secret`, message: `is required for a ${app.kind} app, or jwks or jwksUri` })
@@ -45,6 +47,10 @@ function appFaults(app: DemonstrationApp, sandbox: boolean, path: string): Fault
       path: `${path}.${app.jwks ? 'jwks' : 'jwksUri'}`,
       message: 'is for a confidential app or a service without a secret',
     })
+  if (app.jwks !== null)
+    for (const fault of keySetFaults(app.jwks)) faults.push({ ...fault, path: `${path}.jwks.${fault.path}` })
+  const uriFault = app.jwksUri === null ? null : keySetUrlFault(app.jwksUri, { loopback })
+  if (uriFault) faults.push({ path: `${path}.jwksUri`, message: uriFault })
   if (app.profile === 'fapi2' && !keys)
     faults.push({ path: `${path}.profile`, message: 'fapi2 needs jwks or jwksUri: the app authenticates with keys' })
   if (app.kind === 'service' && app.scopes === null)

@@ -10,6 +10,8 @@ import { parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { GrantRow } from '../storage/tables.ts'
 import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
+import type { ClientAssertions } from './client-assertions.ts'
+import { AssertionRefused } from './client-assertions.ts'
 import { type Clients, metadataOf } from './clients.ts'
 import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, errors, Provider, tellFaults } from './engine.ts'
@@ -24,6 +26,7 @@ export interface AdapterDeps extends RefreshTokenDeps {
   shortLived: ShortLived
   sealer: Sealer
   clients: Clients
+  assertions: ClientAssertions
 }
 
 /** Why the engine ends a grant: the app revoked it, or something was used twice. */
@@ -163,17 +166,17 @@ const replayAdapter = (model: string, { shortLived, now }: AdapterDeps): Adapter
     const seconds = isProof ? expiresIn + longestAhead : expiresIn
     if (await shortLived.addIfAbsent(model, sha256(id), true, now() + seconds * 1000)) return
     if (isProof) throw new errors.InvalidDpopProof('the DPoP proof was used before')
-    throw new errors.InvalidClientAuth({ detail: 'assertion was used before' })
+    throw new AssertionRefused('client_assertion: it was used before; make one with a new jti for each request')
   },
 })
 
-const clientAdapter = ({ clients }: AdapterDeps): Adapter => ({
+const clientAdapter = ({ clients, assertions }: AdapterDeps): Adapter => ({
   ...unstored('Client'),
   find: async (id) => {
     const client = await clients.find(id)
     if (!client) return undefined
     stateOf(Provider.ctx?.req).client = client
-    return metadataOf(client)
+    return metadataOf(client, await assertions.keyFor(Provider.ctx, client))
   },
 })
 

@@ -4,6 +4,7 @@
  * Owns: from rows to client metadata, which APIs and scopes a client may have, whether a secret is right.
  * Does not own: registration and review (portal), or who may introspect (introspection.ts).
  */
+import type { Jwk } from '../config/public-keys.ts'
 import type { Environment } from '../config/settings.ts'
 import { linkable } from '../config/urls.ts'
 import { secretMatches } from '../secrets.ts'
@@ -60,8 +61,11 @@ const isNative = (uris: readonly string[]): boolean => {
   )
 }
 
-/** The engine's metadata of a client; `client_secret` holds the hashes, which `secretIsRight` knows to compare. */
-export const metadataOf = (client: ClientRecord): ClientMetadata => ({
+/**
+ * The engine's metadata of a client; `client_secret` holds the hashes, which `secretIsRight` knows to compare. With `key` that is
+ * the one key with which it may authenticate now (client-assertions.ts).
+ */
+export const metadataOf = (client: ClientRecord, key?: Jwk): ClientMetadata => ({
   client_id: client.clientId,
   client_name: client.app.name,
   application_type: isNative(client.redirectUris) ? 'native' : 'web',
@@ -73,8 +77,8 @@ export const metadataOf = (client: ClientRecord): ClientMetadata => ({
   require_pushed_authorization_requests: profiles[client.profile].pushedRequests === 'required',
   dpop_bound_access_tokens: client.dpop,
   ...(client.authMethod === 'client_secret_basic' ? { client_secret: client.secretHashes.join(' ') } : {}),
-  ...(client.authMethod === 'private_key_jwt' && client.jwks ? { jwks: client.jwks as ClientMetadata['jwks'] } : {}),
-  ...(client.authMethod === 'private_key_jwt' && client.jwksUri ? { jwks_uri: client.jwksUri } : {}),
+  // The engine wants one or the other; without a key for this request none must fit.
+  ...(client.authMethod === 'private_key_jwt' ? { jwks: { keys: key ? [key] : [] } as ClientMetadata['jwks'] } : {}),
   id_token_signed_response_alg: 'RS256',
   resource_server: client.kind === 'resource-server',
 })

@@ -5,8 +5,8 @@
  */
 import { managementUrl } from '../config/addresses.ts'
 import type { Api, Environment } from '../config/settings.ts'
-import { assertionAlgorithms } from './client-assertions.ts'
 import { type SmartEndpoints, scopesOf, serviceScopesOf, smartConfiguration } from '../smart/discovery.ts'
+import { assertionAlgorithms } from './client-assertions.ts'
 
 /** The absolute addresses of an issuer's endpoints, as configured. */
 export const endpointsOf = (
@@ -25,6 +25,7 @@ export const endpointsOf = (
     jwks: at(endpoints.jwks),
     revocationFeed: at(endpoints.revocations),
     management: managementUrl(environment),
+    ...(environment.registration ? { registration: at(endpoints.registration) } : {}),
     endSession: at(endpoints.endSession),
   }
 }
@@ -70,6 +71,7 @@ export const issuerDocument = (environment: Environment, engine: Record<string, 
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_feed_endpoint: endpoints.revocationFeed,
     management_endpoint: endpoints.management,
+    ...(endpoints.registration ? { registration_endpoint: endpoints.registration } : {}),
     end_session_endpoint: endpoints.endSession,
     scopes_supported: scopesOfAll(environment, environment.apis),
     claims_supported: claims,

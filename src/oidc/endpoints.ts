@@ -77,9 +77,10 @@ export const surroundEngine = (deps: {
   }
 
   const auditToken = async (ctx: EngineContext): Promise<void> => {
-    const { grant, requestId, refusal } = stateOf(ctx.req)
+    const { grant, service, requestId, refusal } = stateOf(ctx.req)
     const issued = ctx.status === 200
-    if (issued && ctx.oidc.params?.grant_type !== 'authorization_code') return
+    // A refresh is recorded with the token that comes of it (refresh-token-adapter.ts).
+    if (issued && ctx.oidc.params?.grant_type === 'refresh_token') return
     await database.transaction(async (trx) => {
       if (issued && grant?.row.connection_id) await deps.connections.touch(trx, grant.row.connection_id)
       await audit.record(trx, {
@@ -92,7 +93,11 @@ export const surroundEngine = (deps: {
         patientId: grant?.row.patient_id ?? undefined,
         grantId: grant?.row.id,
         requestId: requestId ?? undefined,
-        details: issued ? {} : { error: String(bodyOf(ctx).error ?? ''), subcode: refusal ?? null },
+        details: issued
+          ? service
+            ? { api: service.api.id, scope: service.scope }
+            : {}
+          : { error: String(bodyOf(ctx).error ?? ''), subcode: refusal ?? null },
       })
     })
   }
@@ -126,6 +131,30 @@ export const surroundEngine = (deps: {
     // Nobody fills the audit with noise: a refusal is recorded where a grant of ours was concerned; all are in the log.
     const { grant, refusal } = stateOf(ctx.req)
     if (ctx.status === 200 || (ctx.status < 500 && (grant || refusal))) await auditToken(ctx)
+  }
+
+  /** What the engine calls a bad request, and is more than that; and what it leaves without words. */
+  const clientErrors: Middleware = async (ctx, next) => {
+    await next()
+    const { oidc } = ctx
+    const body = bodyOf(ctx)
+    const { client_assertion: assertion, client_secret: secret, grant_type: grantType } = oidc?.params ?? {}
+    // SMART "Client Authentication: Asymmetric": whatever is wrong with an authentication is `invalid_client`. Two at once is no
+    // authentication (RFC 6749 §5.2).
+    if (body.error === 'invalid_request' && typeof assertion === 'string' && !oidc.client) {
+      if (secret !== undefined || ctx.get('authorization')) return
+      ctx.status = 401
+      ctx.body = { ...body, error: 'invalid_client' }
+    }
+    // The rest of it was found right, and that it was used before would have been told.
+    if (body.error === 'invalid_client' && assertion !== undefined && stateOf(ctx.req).assertion === assertion) {
+      const wrong = 'client_assertion: its signature does not fit the registered key'
+      if (body.error_description === 'client authentication failed') ctx.body = { ...body, error_description: wrong }
+    }
+    // RFC 6749 §5.2.
+    if (body.error === 'invalid_request' && oidc?.route === 'token' && typeof grantType === 'string' && oidc.client)
+      if (!oidc.client.grantTypeAllowed(grantType))
+        ctx.body = { error: 'unauthorized_client', error_description: `This client may not use ${grantType}.` }
   }
 
   /** What a request used up for an answer that never left the house is good again (R43). */
@@ -202,6 +231,7 @@ export const surroundEngine = (deps: {
     token,
     introspectionAnswer,
     auditCode,
+    clientErrors,
   ])
     provider.use(middleware as Parameters<Provider['use']>[0])
 

@@ -11,6 +11,7 @@ import type { Connections } from '../members/connections.ts'
 import type { GrantContext } from '../members/grants.ts'
 import { REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { EndingsLog } from '../recovery/endings-log.ts'
+import { contextMembers } from '../smart/launch-context.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { ClientRecord, Clients } from './clients.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
@@ -128,16 +129,19 @@ export const createIntrospection = (deps: {
   /** What SMART adds to an answer: every member of the launch context, and who the person is. */
   const smartMembers = (grant: GrantContext) => ({
     patient: grant.patientFhirId,
+    ...contextMembers(grant.launch),
     fhirUser: fhirUserUrl(environment, grant),
     grant_id: grant.row.id,
     grant_expires_at: Math.floor(grant.row.expires_at / 1000),
   })
 
   const answerOf = (claims: JWTPayload, scope: string): Record<string, unknown> => {
-    const { iss, sub, aud, exp, iat, jti, client_id, sensitivities } = claims
+    const { iss, sub, aud, exp, iat, jti, client_id, sensitivities, cnf } = claims
     return {
       active: true,
-      token_type: 'Bearer',
+      // Bound to a key, it is worth nothing without a proof (RFC 9449 §6.2).
+      token_type: cnf === undefined ? 'Bearer' : 'DPoP',
+      ...(cnf === undefined ? {} : { cnf }),
       scope,
       client_id,
       iss,
@@ -178,11 +182,14 @@ export const createIntrospection = (deps: {
       },
     })
 
+  /** Is this a grant for that API, of an app that is not suspended? That one holds no token that counts. */
+  const isOfApi = async (grant: GrantContext, api: Api): Promise<boolean> =>
+    grant.api === api.id && (await clients.find(grant.row.client_id)) !== undefined
+
   /** The same for a service that may introspect whatever opens its API (SMART "Token Introspection"). */
   const introspectFor = (token: string, api: Api): Promise<Record<string, unknown>> =>
     answerFor(token, {
-      // An app that is suspended holds no token that counts.
-      grant: async (grant) => grant.api === api.id && (await clients.find(grant.row.client_id)) !== undefined,
+      grant: (grant) => isOfApi(grant, api),
       service: async (service) => service.api === api,
     })
 
@@ -213,7 +220,16 @@ export const createIntrospection = (deps: {
     }
   }
 
-  return { liveToken, liveServiceToken, mayIntrospect, introspect, introspectFor, revoke, completeRefreshToken }
+  return {
+    liveToken,
+    liveServiceToken,
+    mayIntrospect,
+    introspect,
+    introspectFor,
+    isOfApi,
+    revoke,
+    completeRefreshToken,
+  }
 }
 
 export type Introspection = ReturnType<typeof createIntrospection>

@@ -20,11 +20,12 @@ import type { ShortLived } from '../storage/short-lived.ts'
 import { createGuardedFetch } from '../web/guarded-fetch.ts'
 import { createAdapterFactory } from './adapter.ts'
 import { type Authorizations, createAuthorizations } from './authorizations.ts'
+import { createBearerIntrospection } from './bearer-introspection.ts'
 import { createClientAssertions } from './client-assertions.ts'
 import { createClientKeys } from './client-keys.ts'
 import { type Clients, createClients } from './clients.ts'
 import { surroundEngine } from './endpoints.ts'
-import type { Provider } from './engine.ts'
+import { hearFaults, type Provider } from './engine.ts'
 import { createIntrospection } from './introspection.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { createLaunchDirectory } from './launch-directory.ts'
@@ -55,6 +56,8 @@ export interface Issuer {
   formsMac: Mac
   userinfo: (ctx: Context) => Promise<void>
   revocationFeed: RevocationFeed
+  /** Introspection for services that come with a token of their own. */
+  introspectByBearer: (ctx: Context) => Promise<void>
 }
 
 export interface IssuerDeps {
@@ -182,6 +185,12 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
       return live && { clientId: live.client.clientId, api: live.api.id, scope: live.scope }
     },
     formsMac: keyRing.mac(environment.id, 'forms'),
+    introspectByBearer: createBearerIntrospection({
+      environment,
+      introspection,
+      connections,
+      refreshToken: hearFaults((presented) => provider().RefreshToken.find(presented)),
+    }),
     userinfo: createUserinfo({ environment, introspection, clients, shortLived, now }),
     revocationFeed: createRevocationFeed({
       environment,

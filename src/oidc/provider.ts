@@ -5,6 +5,8 @@
  */
 import type { Environment, Settings } from '../config/settings.ts'
 import { deriveBytes, type Mac, randomToken } from '../secrets.ts'
+import type { GuardedFetch } from '../web/guarded-fetch.ts'
+import { assertionAlgorithms, type ClientAssertions } from './client-assertions.ts'
 import { allowedOrigin, secretIsRight } from './clients.ts'
 import {
   type Configuration,
@@ -42,9 +44,13 @@ export interface EngineHooks {
   >
   accessTokenClaims(ctx: EngineContext): Record<string, unknown>
   shapeAccessToken: NonNullable<NonNullable<NonNullable<Configuration['formats']>['customizers']>['jwt']>
+  assertions: ClientAssertions
+  fetch: GuardedFetch['fetch']
   mayIntrospect(asking: string, grantId: string): Promise<boolean>
   stepReached(flow: string, uid: string): Promise<void>
 }
+
+type ClientAlgorithms = NonNullable<NonNullable<Configuration['enabledJWA']>['clientAuthSigningAlgValues']>
 
 const seconds = { minute: 60, hour: 3600, day: 86_400 }
 const epochSeconds = (): number => Math.floor(Date.now() / 1000)
@@ -93,20 +99,25 @@ const settingsOf = (
   jwks: engineKeys(keys.signers),
   routes: { ...engineRoutes, pushed_authorization_request: engineRoutes.pushedAuthorization },
   scopes: [
-    ...['openid', 'fhirUser', 'launch/patient', 'offline_access', 'online_access'],
+    ...['openid', 'fhirUser', 'launch', 'launch/patient', 'offline_access', 'online_access'],
     ...environment.plan.sensitiveCategories.flatMap(({ scope }) => scope ?? []),
   ],
   claims: { openid: ['sub'], fhirUser: ['fhirUser'] },
   subjectTypes: ['public'],
   responseTypes: ['code'],
-  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
-  enabledJWA: { idTokenSigningAlgValues: ['RS256'], dPoPSigningAlgValues: proofAlgorithms },
+  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  assertJwtClientAuthClaimsAndHeader: (ctx) => hooks.assertions.confirm(ctx),
+  enabledJWA: {
+    idTokenSigningAlgValues: ['RS256'],
+    clientAuthSigningAlgValues: [...assertionAlgorithms] as ClientAlgorithms,
+    dPoPSigningAlgValues: proofAlgorithms,
+  },
   pkce: { required: () => true },
   allowOmittingSingleRegisteredRedirectUri: false,
   acceptQueryParamAccessTokens: false,
   clientBasedCORS: (_ctx, origin, client) => allowedOrigin(origin, client.redirectUris ?? []),
   extraClientMetadata: { properties: ['resource_server'] },
-  // `aud` is judged with the resource, before anything is shown; `launch` belongs to a later release and is ignored.
+  // Both are judged with the resource, before anything is shown.
   extraParams: { aud: null, launch: null },
   extraTokenClaims: tellFaults((ctx: EngineContext) => hooks.accessTokenClaims(ctx)),
   formats: { customizers: { jwt: hooks.shapeAccessToken } },
@@ -133,9 +144,14 @@ const settingsOf = (
     long: sessionCookie,
     short: { httpOnly: true, sameSite: 'lax', overwrite: true, signed: true },
   },
+  // The engine is given each client's key and has nothing to fetch; if it did, then like this.
+  fetch: (url, options) => hooks.fetch(url as string | URL, options as Parameters<GuardedFetch['fetch']>[1]),
+  fetchResponseBodyLimits: { jwks_uri: 65_536, sector_identifier_uri: 65_536 },
   ttl: {
     AccessToken: (ctx) => untilEnd(ctx, settings.tokens.accessTokenMinutes * seconds.minute),
     AuthorizationCode: seconds.minute,
+    // SMART "Backend Services": no more than five minutes.
+    ClientCredentials: 5 * seconds.minute,
     Grant: environment.plan.sharing.longestDays * seconds.day,
     IdToken: settings.tokens.accessTokenMinutes * seconds.minute,
     Interaction: seconds.hour,
@@ -146,6 +162,7 @@ const settingsOf = (
   features: {
     externalSigningSupport: externalSigning,
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
     rpInitiatedLogout: { enabled: false },
     pushedAuthorizationRequests: { enabled: true },
     dPoP: {
@@ -203,6 +220,7 @@ export const createProvider = (deps: {
   provider.Client.prototype.compareClientSecret = async function (presented) {
     return secretIsRight(presented, this.clientSecret)
   }
+  provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = () => deps.hooks.assertions.audiences
   // What a DPoP proof is made for is the address that the app has asked, an alias too (RFC 9449 §4.3), not a path of the engine's.
   const { urlFor } = provider.OIDCContext.prototype
   provider.OIDCContext.prototype.urlFor = function (name, options) {

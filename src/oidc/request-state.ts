@@ -1,16 +1,21 @@
 /** What one HTTP request carries from part to part: the engine makes a context of its own, so it hangs on the request. */
 import type { IncomingMessage } from 'node:http'
+import type { Api } from '../config/settings.ts'
 import type { GrantContext, GrantStanding } from '../members/grants.ts'
 import type { Adopting } from './adoption.ts'
 import type { ClientRecord } from './clients.ts'
 
 /** Why what was presented is refused (R9); stable, for machines. */
-export type Refusal = Exclude<GrantStanding, 'live'>['ended'] | 'already_used'
+export type Refusal = Exclude<GrantStanding, 'live'>['ended'] | 'already_used' | 'wrong_key'
 
 export interface RequestState {
   requestId: string | null
   /** Where a program has asked, as the outside knows the address; none for what browsers are sent to. */
   address?: string
+  /** The client assertion whose claims and header were found right; its signature is the engine's to check. */
+  assertion?: string
+  /** What a backend service gets: for which API, and with which scopes. */
+  service?: { api: Api; scope: string }
   /** Was a DPoP proof looked at? */
   proof?: true
   /** Why the engine will refuse what was presented. */

@@ -5,12 +5,14 @@
  * Does not own: what the member ticks (interactions), the grammar of scopes (smart).
  */
 import type { Api, Environment, Plan } from '../config/settings.ts'
-import { scopesOf } from '../smart/discovery.ts'
+import { scopesOf, serviceScopesOf } from '../smart/discovery.ts'
+import { contextMembers, type LaunchContext } from '../smart/launch-context.ts'
 import { isSensitiveScope, parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
-import { sparing, type TokenFrame } from '../smart/token-size.ts'
+import { longestToken, sparing, type TokenFrame, tokenLength } from '../smart/token-size.ts'
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
+import { type LaunchRequests, launchScopes } from './launch-requests.ts'
 import { stateOf } from './request-state.ts'
 
 /** The engine's routes that take requests for an authorization. */
@@ -22,8 +24,14 @@ const trimmed = (url: string): string => url.replace(/\/+$/, '')
 export const apiNamed = (apis: readonly Api[], audience: string): Api | undefined =>
   apis.find((api) => [api.baseUrl, ...api.aliases].some((url) => trimmed(url) === trimmed(audience)))
 
+/** The wildcard is offered for what the API has, so it must not cover a type that the API has not. */
+const ofTheApi = (requested: string, api: Api): Scope[] =>
+  parseScopes(requested).scopes.filter(
+    (scope) => scope.kind === 'plain' || scope.resource === '*' || api.resources.includes(scope.resource),
+  )
+
 /**
- * What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` scope (R7). The scope
+ * What of the requested scopes an app may ask for at an API; `launch/patient` is inferred from any `patient/` or `user/` scope (R7). The scope
  * of a sensitive category is only for apps that were approved for it by name (R25).
  */
 export const availableScopes = (
@@ -33,10 +41,7 @@ export const availableScopes = (
   categories: Plan['sensitiveCategories'],
 ): Scope[] => {
   const offered = parseScopes(scopesOf(api, categories).join(' ')).scopes
-  // The wildcard is offered for what the API has, so it must not cover a type that the API has not.
-  const known = parseScopes(requested).scopes.filter(
-    (scope) => scope.kind === 'plain' || scope.resource === '*' || api.resources.includes(scope.resource),
-  )
+  const known = ofTheApi(requested, api)
   const asked = narrow(known, offered).kept
   const mayAsk =
     allowed === null
@@ -45,15 +50,45 @@ export const availableScopes = (
   return withLaunchPatient(mayAsk)
 }
 
+/** What of the requested scopes a backend service gets at an API: of what it was approved for by name, and nothing else. */
+export const serviceScopes = (
+  requested: string,
+  api: Api,
+  allowed: readonly string[] | null,
+  categories: Plan['sensitiveCategories'],
+): Scope[] => {
+  const offered = parseScopes(serviceScopesOf(api, categories).join(' ')).scopes
+  const approved = narrow(ofTheApi((allowed ?? []).join(' '), api), offered).kept
+  return narrow(ofTheApi(requested, api), approved).kept
+}
+
+/** Is it a backend service's request for a token of its own? */
+const isService = ({ oidc }: EngineContext): boolean =>
+  oidc.route === 'token' && oidc.params?.grant_type === 'client_credentials'
+
+/** The engine leaves `aud` out of a token request: RFC 6749 does not know it there. */
+const audienceOf = (ctx: EngineContext): unknown => (isService(ctx) ? ctx.oidc.body?.aud : ctx.oidc.params?.aud)
+
 /** What stands in each access token of an app at an API. */
-export const frameOf = (environment: Environment, api: Api, clientId: string): TokenFrame => ({
+export const frameOf = (
+  environment: Environment,
+  api: Api,
+  clientId: string,
+  launch: LaunchContext = {},
+): TokenFrame => ({
   issuer: environment.issuer,
   api,
   clientId,
   sensitivities: environment.plan.sensitiveCategories.map(({ code }) => code),
+  context: contextMembers(launch),
 })
 
-export const createResources = ({ environment, clients }: { environment: Environment; clients: Clients }) => {
+export const createResources = (deps: {
+  environment: Environment
+  clients: Clients
+  launchRequests: LaunchRequests
+}) => {
+  const { environment, clients, launchRequests } = deps
   const expected = (apis: readonly Api[]): string => apis.map((api) => api.baseUrl).join(' or ')
 
   const apisOf = async (ctx: EngineContext, clientId: string): Promise<{ apis: Api[]; scopes: string[] | null }> => {
@@ -68,7 +103,8 @@ export const createResources = ({ environment, clients }: { environment: Environ
   /** The API of a request: by `aud`, or the only one that the app has. */
   const requestedApi = async (ctx: EngineContext, client: EngineClient): Promise<string> => {
     const { apis } = await apisOf(ctx, client.clientId)
-    const audience = ctx.oidc.params?.aud
+    const audience = audienceOf(ctx)
+    if (Array.isArray(audience)) throw new errors.InvalidRequest('aud must not be provided twice')
     if (typeof audience === 'string') {
       const api = apiNamed(apis, audience)
       if (!api) throw new errors.InvalidTarget(`aud must be ${expected(apis)}`)
@@ -76,8 +112,28 @@ export const createResources = ({ environment, clients }: { environment: Environ
     }
     const [api] = apis
     if (!api) throw new errors.InvalidTarget('this app is not approved for any API here')
-    if (apis.length > 1 || api.audienceRequired) throw new errors.InvalidRequest(`aud is required: ${expected(apis)}`)
+    if (apis.length > 1 || (api.audienceRequired && !isService(ctx)))
+      throw new errors.InvalidRequest(`aud is required: ${expected(apis)}`)
     return api.baseUrl
+  }
+
+  /** Settles the scopes of a service's own token: the engine takes the words from the request. */
+  const settleService = (ctx: EngineContext, api: Api, clientId: string, allowed: readonly string[] | null): string => {
+    const { params } = ctx.oidc
+    const audience = audienceOf(ctx)
+    if (audience !== undefined && (typeof audience !== 'string' || apiNamed([api], audience) !== api))
+      throw new errors.InvalidTarget(`aud must be ${api.baseUrl}`)
+    const requested = typeof params?.scope === 'string' ? params.scope : ''
+    if (requested === '') throw new errors.InvalidScope('scope is required: say what the token is for', requested)
+    const kept = serviceScopes(requested, api, allowed, environment.plan.sensitiveCategories)
+    if (kept.length === 0)
+      throw new errors.InvalidScope('this client was approved for none of the requested scopes', requested)
+    const scope = scopeText(kept)
+    if (tokenLength(scope, frameOf(environment, api, clientId)) > longestToken)
+      throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
+    stateOf(ctx.req).service = { api, scope }
+    if (params) params.scope = scope
+    return scope
   }
 
   /**
@@ -103,20 +159,26 @@ export const createResources = ({ environment, clients }: { environment: Environ
       if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
         throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
       const requested = String(oidc.params?.scope ?? '')
-      const available = availableScopes(requested, api, scopes, environment.plan.sensitiveCategories)
+      const offered = availableScopes(requested, api, scopes, environment.plan.sensitiveCategories)
+      const found = await launchRequests.find(ctx, offered, { clientId: client.clientId, api: api.id })
+      const available = launchScopes(offered, requested, found?.launch)
       if (available.length === 0)
         throw new errors.InvalidScope(
           'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
           requested,
         )
-      const kept = sparing(available, frameOf(environment, api, client.clientId))
+      const kept = sparing(available, frameOf(environment, api, client.clientId, found?.launch.context))
       if (!kept)
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)
+      // Pushed, it waits for its member; and without a page nothing is ever authorized.
+      if (oidc.route === 'authorization' && oidc.params?.prompt !== 'none') await found?.redeem()
     }
     const held = oidc.entities.RefreshToken?.scope ?? oidc.entities.AuthorizationCode?.scope ?? oidc.params?.scope
     return {
-      scope: scopeText(parseScopes(String(held ?? '')).scopes.filter((scope) => scope.kind === 'resource')),
+      scope: isService(ctx)
+        ? settleService(ctx, api, client.clientId, scopes)
+        : scopeText(parseScopes(String(held ?? '')).scopes.filter((scope) => scope.kind === 'resource')),
       audience: api.baseUrl,
       accessTokenFormat: 'jwt' as const,
       jwt: { sign: { alg: api.tokenProfile.algorithm } },

@@ -7,6 +7,7 @@
  */
 import type { Api, Environment, Plan } from '../config/settings.ts'
 import type { GrantContext } from '../members/grants.ts'
+import { contextMembers } from '../smart/launch-context.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
 import { narrow } from '../smart/scope-set.ts'
 import { fitting } from '../smart/token-size.ts'
@@ -48,10 +49,14 @@ const reasons: Record<string, string> = {
   session_ended: 'The person signed out. Ask for offline_access to go on without them.',
   replaced: 'A newer consent replaced this grant.',
   already_used: 'This refresh token was used already. Use the newest one.',
+  wrong_key: 'This refresh token is bound to a key. Send a DPoP proof by the key with which you got it.',
 }
 
 export const createTokenResponse = ({ environment }: { environment: Environment }) => {
   const apiOf = (grant: GrantContext): Api | undefined => environment.apis.find((api) => api.id === grant.api)
+
+  /** The sensitive categories that have a scope of their own. */
+  const byName = environment.plan.sensitiveCategories.filter(({ scope }) => scope).map(({ code }) => code)
 
   const grantOf = (ctx: EngineContext): GrantContext => {
     const { grant } = stateOf(ctx.req)
@@ -71,14 +76,18 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     const asked = ctx.oidc.entities.RotatedRefreshToken ? ctx.oidc.params?.scope : undefined
     const scope = answeredScope(grant.row.scope, typeof asked === 'string' ? asked : undefined)
     const api = apiOf(grant)
-    return api ? fitting(scope, frameOf(environment, api, grant.row.client_id)) : scope
+    return api ? fitting(scope, frameOf(environment, api, grant.row.client_id, grant.launch)) : scope
   }
 
   /** Claims of the access token beside those of RFC 9068: the patient, the person, the handle of the grant. */
   const accessTokenClaims = (ctx: EngineContext): Record<string, unknown> => {
+    const { service } = stateOf(ctx.req)
+    // Nobody signed in, and no patient is in context: `sub` is the client (RFC 9068 §2.2).
+    if (service) return { ...service.api.tokenProfile.claims }
     const grant = grantOf(ctx)
     const profile = apiOf(grant)?.tokenProfile
     return {
+      ...contextMembers(grant.launch),
       ...profile?.claims,
       ...Object.fromEntries((profile?.patientAliases ?? []).map((name) => [name, grant.patientFhirId])),
       patient: grant.patientFhirId,
@@ -95,10 +104,12 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     _token: unknown,
     jwt: { header?: Record<string, unknown>; payload: Record<string, unknown> },
   ): void => {
-    const profile = apiOf(grantOf(ctx))?.tokenProfile
+    const { service } = stateOf(ctx.req)
+    const profile = (service?.api ?? apiOf(grantOf(ctx)))?.tokenProfile
     if (!profile) throw new TypeError('a token is issued for an API that is not configured')
-    const scope = scopeOf(ctx)
-    const released = releasedCategories(environment.plan, grantOf(ctx).sensitivities, scope)
+    const scope = service?.scope ?? scopeOf(ctx)
+    // No member has released anything to a service: it gets what it was approved for by name.
+    const released = releasedCategories(environment.plan, service ? byName : grantOf(ctx).sensitivities, scope)
     if (released.length > 0) jwt.payload.sensitivities = released
     delete jwt.payload.scope
     jwt.payload[profile.scopeClaim] = profile.scopeFormat === 'array' ? scope.split(' ') : scope
@@ -107,11 +118,14 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
 
   /** Completes the body of the token endpoint: on code exchange and on refresh alike (R3). */
   const complete = (ctx: EngineContext): void => {
+    // Of a service's token the engine says all that there is to say.
+    if (stateOf(ctx.req).service) return
     const grant = grantOf(ctx)
     ctx.body = {
       ...(ctx.body as Record<string, unknown>),
       scope: scopeOf(ctx),
       patient: grant.patientFhirId,
+      ...contextMembers(grant.launch),
       grant_expires_at: Math.floor(grant.row.expires_at / 1000),
     }
   }
@@ -120,6 +134,11 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
   const explain = (ctx: EngineContext): void => {
     const { refusal } = stateOf(ctx.req)
     const body = ctx.body as Record<string, unknown>
+    // What it presented is as good as before: told of a bad grant, an app would throw it away.
+    if (body.error === 'invalid_grant' && ctx.oidc.client?.dpopBoundAccessTokens && !ctx.get('DPoP')) {
+      ctx.body = { error: 'invalid_dpop_proof', error_description: 'This app has to send a DPoP proof (RFC 9449).' }
+      return
+    }
     if (body.error !== 'invalid_grant' || !refusal) return
     ctx.body = { ...body, error_description: reasons[refusal] ?? body.error_description, error_subcode: refusal }
   }

@@ -61,13 +61,17 @@ export interface ListedApp {
   appId: string
   name: string
   developer: string
-  kind: CredentialRow['kind']
+  /** A resource server and a service ask no members for anything. */
+  kind: CredentialRow['kind'] | 'service'
   status: CredentialRow['status']
   /** API ids that it is approved for. */
   apis: string[]
   website: string | null
   attestation: Attestation
 }
+
+/** Those who do answer questions of the plan, for members. */
+export const asksMembers = (kind: ListedApp['kind']): boolean => kind === 'public' || kind === 'confidential'
 
 const unanswered: Attestation = { state: 'unanswered', id: null, answeredAt: null, expiresAt: null, answers: [] }
 
@@ -114,6 +118,7 @@ export const createAttestations = (deps: { database: Database; audit: Audit; now
         'credentials.client_id as clientId',
         'credentials.app_id as appId',
         'credentials.kind',
+        'credentials.grant_types as grantTypes',
         'credentials.status',
         'credentials.apis',
         'apps.name',
@@ -125,8 +130,9 @@ export const createAttestations = (deps: { database: Database; audit: Audit; now
       .orderBy('credentials.client_id')
       .execute()
     const said = await newest([...new Set(rows.map(({ appId }) => appId))])
-    return rows.map(({ apis, ...row }) => ({
+    return rows.map(({ apis, kind, grantTypes, ...row }) => ({
       ...row,
+      kind: grantTypes !== null && JSON.parse(grantTypes).includes('client_credentials') ? 'service' : kind,
       website: linkable(row.website),
       apis: JSON.parse(apis),
       attestation: attestationOf(said.get(row.appId)),
@@ -144,10 +150,32 @@ export const createAttestations = (deps: { database: Database; audit: Audit; now
     async attestedApps(issuer: string, apiId: string, appId: string): Promise<AttestedApp[]> {
       const apps = new Map<string, AttestedApp>()
       for (const { appId: id, kind, status, apis, attestation, name, developer, website } of await list(issuer)) {
-        const fit = kind !== 'resource-server' && status === 'active' && apis.includes(apiId)
+        const fit = asksMembers(kind) && status === 'active' && apis.includes(apiId)
         if (fit && attestation.state === 'attested' && id !== appId) apps.set(id, { name, developer, website })
       }
       return [...apps.values()]
+    },
+
+    /** Ends what counts for an app that says of itself that it is another now: its people must answer anew. */
+    async lapse(
+      trx: Transaction<Tables>,
+      of: { issuer: string; actor: string; appId: string; requestId?: string | undefined },
+    ) {
+      const { issuer, actor, appId, requestId } = of
+      const { numUpdatedRows } = await trx
+        .updateTable('attestations')
+        .set({ expires_at: now() })
+        .where('app_id', '=', appId)
+        .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now())]))
+        .executeTakeFirst()
+      if (numUpdatedRows === 0n) return
+      await audit.record(trx, {
+        type: 'app.attestation-lapsed',
+        issuer,
+        actor,
+        appId,
+        ...(requestId ? { requestId } : {}),
+      })
     },
 
     /** Keeps what a developer said, and records who said so; the answer is the row's id. Throws `InputFaults` for answers. */

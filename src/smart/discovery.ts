@@ -34,6 +34,8 @@ export interface SmartEndpoints {
   revocationFeed?: string
   /** Where people see and end what they share. */
   management?: string
+  /** Where apps register themselves. */
+  registration?: string
 }
 
 export interface SmartConfigurationInput {
@@ -72,6 +74,7 @@ export function smartConfiguration(input: SmartConfigurationInput): Record<strin
     ...(endpoints.revocationFeed && { revocation_feed_endpoint: endpoints.revocationFeed }),
     ...(endpoints.userinfo && { userinfo_endpoint: endpoints.userinfo }),
     ...(endpoints.management && { management_endpoint: endpoints.management }),
+    ...(endpoints.registration && { registration_endpoint: endpoints.registration }),
     code_challenge_methods_supported: ['S256'],
     capabilities: [...(input.capabilities ?? smartCapabilities)],
   }
