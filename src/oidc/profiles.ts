@@ -33,7 +33,7 @@ export const profiles: Readonly<Record<ProfileName, ClientProfile>> = {
     assertionAudience: 'issuer-or-token-endpoint',
     pushedRequests: 'optional',
     dpop: 'optional',
-    proofAlgorithms: ['ES256', 'ES384', 'PS256', 'RS256', 'EdDSA', 'Ed25519'],
+    proofAlgorithms: ['ES256', 'ES384', 'PS256', 'EdDSA', 'Ed25519'],
   },
   /** FAPI 2.0 Security Profile, sections 5.3.2.1 and 5.4. */
   fapi2: {

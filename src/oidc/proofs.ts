@@ -4,7 +4,7 @@
  *
  * Does not own: the proof's other rules (the engine), that it is used once (adapter.ts), or proofs at UserInfo (userinfo.ts).
  */
-import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose'
 import { type Configuration, type EngineContext, errors } from './engine.ts'
 import { profiles } from './profiles.ts'
 import { stateOf } from './request-state.ts'
@@ -40,3 +40,17 @@ export const nonceNeeded = (ctx: EngineContext): boolean => {
     throw new errors.InvalidDpopProof(`the DPoP proof must be signed by one of ${accepted.join(', ')}`)
   return typeof iat === 'number' && iat > Date.now() / 1000 + longestAhead
 }
+
+/** By whose key the proof of a request says that it is; the engine has verified it, or refuses the request. */
+export const keyOfProof = async (ctx: EngineContext | undefined): Promise<string | undefined> => {
+  try {
+    const { jwk } = decodeProtectedHeader(ctx?.get('DPoP') ?? '')
+    return jwk && (await calculateJwkThumbprint(jwk))
+  } catch {
+    return undefined
+  }
+}
+
+/** Are the tokens of this request bound to a key, as far as it is known by now? */
+export const bindsTokens = (ctx: EngineContext): boolean =>
+  ctx.get('DPoP') !== '' || ctx.oidc.params?.dpop_jkt !== undefined || ctx.oidc.client?.dpopBoundAccessTokens === true

@@ -15,6 +15,7 @@ import { payloadVersion, refuse, route, unstored } from './adapter-request.ts'
 import { createAdoption } from './adoption.ts'
 import { createDebts } from './debts.ts'
 import { type Adapter, type AdapterPayload, errors, Provider } from './engine.ts'
+import { keyOfProof } from './proofs.ts'
 import type { RefreshTokens } from './refresh-tokens.ts'
 import { type Refusal, stateOf } from './request-state.ts'
 import { readToken, type TokenName, type Verdict } from './rotation.ts'
@@ -58,7 +59,11 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     const { worth, newest } = await adoption.judge(database.db, name, grant.row)
     switch (worth.is) {
       case 'adopted': {
-        const payload = { ...adoption.payloadOf(name, grant, worth.window, newest), jti: token }
+        const made = adoption.payloadOf(name, grant, worth.window, newest)
+        // Nothing tells to which key it was bound, if to any: from now on to the one that it comes with.
+        const isPublic = Provider.ctx?.oidc?.client?.clientAuthMethod === 'none'
+        const jkt = newest || !isPublic ? undefined : await keyOfProof(Provider.ctx)
+        const payload = { ...made, ...(jkt ? { jkt } : {}), jti: token }
         stateOf(Provider.ctx?.req).adopting = { token, payload, grant: grant.row }
         return asTheEngineReads(payload, grant.revision)
       }
@@ -188,6 +193,14 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
     return { ...payload, scope, consumed: Math.floor(now() / 1000) }
   }
 
+  /** The engine asks for the key first of all, so that nobody without it brings anything to an end. */
+  const findForKey = async (id: string): Promise<AdapterPayload | undefined> => {
+    const payload = await find(id)
+    if (typeof payload?.jkt === 'string' && route() === 'token' && (await keyOfProof(Provider.ctx)) !== payload.jkt)
+      tell(payload.clientId, 'wrong_key')
+    return payload
+  }
+
   return {
     ...unstored('RefreshToken'),
     // One transaction: the presentation of the old token, the next one, and the entry of both.
@@ -221,7 +234,7 @@ export const refreshTokenAdapter = (deps: RefreshTokenDeps): Adapter => {
       if (verdict === 'refuse' || verdict === 'reuse')
         throw refuse(verdict === 'reuse' ? 'token_reused' : 'already_used', 'refresh token already used')
     },
-    find,
+    find: findForKey,
     // Nothing is noted before there is a next token to hand out (`upsert`): who is cut off in between has used up nothing.
     consume: async () => undefined,
     // They go after their grant (adapter.ts): a revocation that fails in between is repeated with the token.

@@ -13,6 +13,7 @@ import { longestToken, sparing, type TokenFrame, tokenLength } from '../smart/to
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
 import { type LaunchRequests, launchScopes } from './launch-requests.ts'
+import { bindsTokens } from './proofs.ts'
 import { stateOf } from './request-state.ts'
 
 /** The engine's routes that take requests for an authorization. */
@@ -129,7 +130,7 @@ export const createResources = (deps: {
     if (kept.length === 0)
       throw new errors.InvalidScope('this client was approved for none of the requested scopes', requested)
     const scope = scopeText(kept)
-    if (tokenLength(scope, frameOf(environment, api, clientId)) > longestToken)
+    if (tokenLength(scope, { ...frameOf(environment, api, clientId), isBound: bindsTokens(ctx) }) > longestToken)
       throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
     stateOf(ctx.req).service = { api, scope }
     if (params) params.scope = scope
@@ -167,7 +168,8 @@ export const createResources = (deps: {
           'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
           requested,
         )
-      const kept = sparing(available, frameOf(environment, api, client.clientId, found?.launch.context))
+      const frame = frameOf(environment, api, client.clientId, found?.launch.context)
+      const kept = sparing(available, { ...frame, isBound: bindsTokens(ctx) })
       if (!kept)
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)

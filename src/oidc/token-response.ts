@@ -12,6 +12,7 @@ import { parseScopes, scopeText } from '../smart/scope.ts'
 import { narrow } from '../smart/scope-set.ts'
 import { fitting } from '../smart/token-size.ts'
 import type { EngineContext } from './engine.ts'
+import { bindsTokens } from './proofs.ts'
 import { stateOf } from './request-state.ts'
 import { frameOf } from './resources.ts'
 import { fhirUserUrl } from './subjects.ts'
@@ -76,7 +77,9 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     const asked = ctx.oidc.entities.RotatedRefreshToken ? ctx.oidc.params?.scope : undefined
     const scope = answeredScope(grant.row.scope, typeof asked === 'string' ? asked : undefined)
     const api = apiOf(grant)
-    return api ? fitting(scope, frameOf(environment, api, grant.row.client_id, grant.launch)) : scope
+    if (!api) return scope
+    const frame = frameOf(environment, api, grant.row.client_id, grant.launch)
+    return fitting(scope, { ...frame, isBound: bindsTokens(ctx) })
   }
 
   /** Claims of the access token beside those of RFC 9068: the patient, the person, the handle of the grant. */

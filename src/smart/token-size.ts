@@ -33,6 +33,8 @@ export interface TokenFrame {
   sensitivities: readonly string[]
   /** What is said of where the app was launched; left out where it was not. */
   context?: Record<string, unknown>
+  /** Is it bound to a key (RFC 9449)? */
+  isBound?: boolean
 }
 
 /** FHIR's longest id. */
@@ -46,7 +48,7 @@ const encoded = (value: unknown): number => Math.ceil((new TextEncoder().encode(
 
 /** The length of the longest token with exactly these scopes: of a practitioner, with the longest ids, everything sensitive released. */
 export const tokenLength = (scope: string, frame: TokenFrame): number => {
-  const { issuer, api, clientId, sensitivities, context } = frame
+  const { issuer, api, clientId, sensitivities, context, isBound } = frame
   const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, claims } = api.tokenProfile
   const payload = {
     ...claims,
@@ -63,6 +65,7 @@ export const tokenLength = (scope: string, frame: TokenFrame): number => {
     client_id: clientId,
     iss: issuer,
     aud: api.baseUrl,
+    ...(isBound ? { cnf: { jkt: random } } : {}),
     [scopeClaim]: scopeFormat === 'array' ? scope.split(' ') : scope,
   }
   return encoded({ alg: algorithm, typ, kid: random }) + encoded(payload) + signatures[algorithm] + 2
