@@ -15,6 +15,7 @@ import { createSignIn } from './accounts/sign-in.ts'
 import { createThrottle } from './accounts/throttle.ts'
 import { createAudit, MOST_CHAINS } from './audit/audit.ts'
 import type { Environment, Settings } from './config/settings.ts'
+import { isLoopback } from './config/urls.ts'
 import { LatchkeyError } from './errors.ts'
 import { interactionRoutes } from './interactions/routes.ts'
 import { launchRoutes } from './launches/launch-routes.ts'
@@ -30,13 +31,18 @@ import { createIssuer } from './oidc/issuers.ts'
 import { createKeyRing } from './oidc/key-ring.ts'
 import { addKeyRotation, createKeyRotation } from './oidc/key-rotation.ts'
 import { ensureKeys, sealAgain } from './oidc/keys.ts'
+import { profiles } from './oidc/profiles.ts'
 import { mountIssuers } from './oidc/routes.ts'
 import type { OpenSigner } from './oidc/signer.ts'
 import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
 import { createAttestations } from './portal/attestation.ts'
+import { createRegistration } from './portal/registration.ts'
+import { registrationRoutes } from './portal/registration-routes.ts'
+import { createRegistrationTokens } from './portal/registration-tokens.ts'
 import { portalRoutes } from './portal/routes.ts'
+import { createSoftwareStatements } from './portal/software-statements.ts'
 import { openEndingsLog } from './recovery/endings-log.ts'
 import { demoUrl, findDemoApi } from './sandbox/demo.ts'
 import { demoRoutes } from './sandbox/demo-routes.ts'
@@ -59,6 +65,7 @@ import { addSweep } from './storage/sweep.ts'
 import { createApp } from './web/app.ts'
 import { createAssets } from './web/assets.ts'
 import { createForms } from './web/forms.ts'
+import { createGuardedFetch } from './web/guarded-fetch.ts'
 import { createI18n } from './web/i18n.ts'
 import { createViews } from './web/views.ts'
 
@@ -230,10 +237,36 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
   const app = createApp({ settings, log, views, now })
   app.use(healthRoutes(health))
   app.use(portalRoutes({ settings, attestations, views, demoUrl: demonstrated ? demoUrl(demonstrated) : null }))
+  for (const environment of environments) {
+    const { registration, issuer, endpoints } = environment
+    if (!registration) continue
+    const address = new URL(endpoints.registration.path, issuer).href
+    const statements = createSoftwareStatements({
+      issuers: registration.softwareStatements,
+      audiences: [issuer, address],
+      fetch: createGuardedFetch({ allowLoopback: isLoopback(issuer) }).fetch,
+      shortLived: shortLivedOf(environment.id),
+      now,
+    })
+    const made = createRegistration({
+      environment,
+      registration,
+      address,
+      profiles,
+      tokens: createRegistrationTokens({ database, audit, now }),
+      statements,
+      attestations,
+      endGrants: (trx, end) => connections.endGrantsOfClient(trx, { ...end, reason: 'app_suspended' }),
+      database,
+      audit,
+      now,
+    })
+    app.use(registrationRoutes({ environment, registration: made }))
+  }
   app.use(mountIssuers(issuers))
   for (const { environment, launches, serviceToken } of issuers)
     app.use(launchRoutes({ environment, launches, authorize: serviceToken }))
-  for (const { environment, authorizations, logoutRequests, formsMac } of issuers) {
+  for (const { environment, authorizations, logoutRequests, encounters, formsMac } of issuers) {
     const forms = createForms({ mac: formsMac })
     app.use(
       memberRoutes({
@@ -251,6 +284,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         environment,
         authorizations,
         logoutRequests,
+        encounters,
         directory,
         connections,
         attestations,

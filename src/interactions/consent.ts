@@ -7,7 +7,6 @@
  */
 import { managementUrl } from '../config/addresses.ts'
 import { LatchkeyError } from '../errors.ts'
-import type { Decision } from '../members/consents.ts'
 import type { PatientChoice } from '../members/directory.ts'
 import { dayOf, readDay } from '../members/durations.ts'
 import { longestTick } from '../smart/choices.ts'
@@ -16,6 +15,7 @@ import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
 import type { ConsentFault, ConsentPage } from '../web/pages.ts'
 import { bundlesPart, longerPart, sensitivePart } from './consent-page.ts'
+import { contextOf, decisionOf, visitEnd, whyLeft } from './decision.ts'
 import { connectionLetter } from './letter.ts'
 import { type Boxes, firstBoxes, grantedScopes, nameOfOffer, type Offer, offeredBoxes, offerOf } from './offer.ts'
 import { decideOnce, keepShown, nameShown, readShown, type Shown, textHashOf } from './shown.ts'
@@ -58,10 +58,6 @@ const offerTo = ({ authorization }: Visit, choice: PatientChoice, { environment 
     categories: environment.plan.sensitiveCategories,
   })
 
-/** Until when an app may go on that asked to be there while the member is (SMART `online_access`); null: it did not. */
-const visitEnd = ({ authorization: { session } }: Visit, { online }: Offer): number | null =>
-  online && session ? session.endsAt : null
-
 /** What was shared last of the same record with the same app, and whether that goes on. A refusal fills in nothing. */
 const earlier = async (visit: Visit, member: MemberRow, choice: PatientChoice, deps: InteractionDeps) => {
   const { client, api } = visit.authorization
@@ -101,7 +97,7 @@ export const showConsent = async (
   const page: ConsentPage = {
     memberName: member.name,
     patient: { name: choice.name, relation: choice.relation },
-    otherPersonHref: authorization.patientId ? `${path}/patient` : null,
+    otherPersonHref: authorization.patientId && !authorization.launch?.patient ? `${path}/patient` : null,
     app: visit.app,
     attestation,
     last: useful && last ? { decidedAt: last.decidedAt } : null,
@@ -142,44 +138,6 @@ export const showConsent = async (
   const details = { textHash, textVersion, language }
   await recordVisit(visit, member, { type: 'consent.shown', patientId: choice.patientId, details }, deps)
 }
-
-/** What of a decision is the same whether the member shares or not. */
-const decisionOf = (
-  visit: Visit,
-  member: MemberRow,
-  choice: PatientChoice,
-  shown: Shown,
-  { environment }: InteractionDeps,
-): Decision => ({
-  issuer: environment.id,
-  plan: environment.plan.id,
-  memberId: member.id,
-  choice,
-  app: {
-    id: visit.authorization.client.app.id,
-    clientId: visit.authorization.client.clientId,
-    name: visit.app.name,
-  },
-  requestedScope: visit.authorization.scope,
-  textHash: shown.textHash,
-  textVersion: shown.textVersion,
-  language: shown.language,
-  record: {
-    v: 1,
-    plan: environment.plan.name,
-    app: visit.app.name,
-    developer: visit.app.developer,
-    website: visit.app.website,
-    member: member.name,
-    patient: choice.name,
-    relation: choice.relation,
-    language: shown.language,
-    // Nobody comes to this page without having met the warning.
-    warning: shown.attestation.state === 'attested' ? null : shown.attestation.state,
-    attestationId: shown.attestation.id,
-  },
-  requestId: visit.ctx.state.requestId,
-})
 
 const answerOf = (form: URLSearchParams, offer: Offer): Answer => ({
   boxes: offeredBoxes(offer, {
@@ -225,10 +183,7 @@ export const submitConsent = async (visit: Visit, member: MemberRow, deps: Inter
       grantedScope: scopeText(grantedScopes(offer, answer.boxes, { offline, online: visitEndsAt !== null })),
       sensitivities: answer.boxes.sensitive,
       duration: offline ? answer.duration : 'once',
-      context: {
-        api: authorization.api.id,
-        ...(!offline && visitEndsAt !== null && authorization.session ? { session: authorization.session.uid } : {}),
-      },
+      context: contextOf(visit, { online: !offline && visitEndsAt !== null }),
       offline,
       endsAt: end,
       letter: connectionLetter({
@@ -262,10 +217,7 @@ export const submitDeny = async (visit: Visit, deps: InteractionDeps): Promise<v
   const form = await readAction(visit, 'interaction', deps)
   const choice = member && authorization.step === 'consent' ? await patientOf(visit, member, deps) : undefined
   const shown = choice && (await readShown(visit, form, choice, deps))
-  const covered = !member || (await deps.directory.patientChoices(deps.environment.id, member.id)).length > 0
-  const description = covered
-    ? 'The member decided not to share.'
-    : 'no_coverage: the member has no record at this plan that can be shared.'
+  const description = await whyLeft(visit, deps)
   await decideOnce(visit, deps, async () => {
     if (member && choice && shown) await deps.connections.recordDenied(decisionOf(visit, member, choice, shown, deps))
     // From a page on which there was nothing to decide yet.

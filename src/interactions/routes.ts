@@ -8,8 +8,10 @@ import type { Context, Middleware } from 'koa'
 import { pathOf } from '../config/urls.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { showConsent, submitConsent, submitDeny, switchLanguage } from './consent.ts'
+import { showLaunchRefused } from './launch.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
+import { showPractitioner, submitPractitioner } from './practitioner.ts'
 import { createSessionPages } from './session.ts'
 import { type InteractionDeps, readAction, receiveVisit, turnTo, type Visit } from './visit.ts'
 import { leadToWarning, leaveAtWarning, passWarning, showWarning } from './warning.ts'
@@ -26,7 +28,10 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   const showStep = async (visit: Visit): Promise<void> => {
     const { authorization, member } = visit
     if (authorization.step === 'login' || !member) return showSignIn(visit, deps)
+    if (authorization.step === 'launch') return showLaunchRefused(visit, member, deps)
     if (authorization.step === 'patient') return showPatient(visit, member, deps)
+    // The warning, and all that can be chosen, is for those whose records they are (R24).
+    if (member.fhir_user !== null) return showPractitioner(visit, member, deps)
     if (await leadToWarning(visit, member, deps)) return
     return showConsent(visit, member, deps)
   }
@@ -40,21 +45,29 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   const signIn = onVisit((visit) => submitSignIn(visit, deps))
   router.post('/interaction/:uid/sign-in', (ctx) => deps.signingIn.run(() => signIn(ctx)))
 
-  // Also from the consent page: whoever sees there that it is about somebody else can choose again.
-  const onSignedIn = (handle: (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>) =>
-    onVisit((visit) =>
-      visit.authorization.step === 'login' || !visit.member ? showStep(visit) : handle(visit, visit.member, deps),
-    )
+  type Handle = (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>
+  // Also from the consent page: whoever sees there that it is about somebody else can choose again. Not the patient of a launch.
+  const onPatientChoice = (handle: Handle) =>
+    onVisit((visit) => {
+      const { step, launch } = visit.authorization
+      const mayChoose = (step === 'patient' || step === 'consent') && !launch?.patient
+      return mayChoose && visit.member ? handle(visit, visit.member, deps) : showStep(visit)
+    })
   router.get(
     '/interaction/:uid/patient',
-    onSignedIn((visit, member) => showPatient(visit, member, deps)),
+    onPatientChoice((visit, member) => showPatient(visit, member, deps)),
   )
-  router.post('/interaction/:uid/patient', onSignedIn(submitPatient))
+  router.post('/interaction/:uid/patient', onPatientChoice(submitPatient))
 
-  const onConsentStep = (handle: (visit: Visit, member: MemberRow, deps: InteractionDeps) => Promise<void>) =>
+  const onDecision = (isTheirs: (member: MemberRow) => boolean, handle: Handle) =>
     onVisit((visit) =>
-      visit.authorization.step === 'consent' && visit.member ? handle(visit, visit.member, deps) : showStep(visit),
+      visit.authorization.step === 'consent' && visit.member && isTheirs(visit.member)
+        ? handle(visit, visit.member, deps)
+        : showStep(visit),
     )
+  const isPractitioner = (member: MemberRow): boolean => member.fhir_user !== null
+  const onConsentStep = (handle: Handle) => onDecision((member) => !isPractitioner(member), handle)
+  router.post('/interaction/:uid/allow', onDecision(isPractitioner, submitPractitioner))
   router.get('/interaction/:uid/warning', onConsentStep(showWarning))
   router.post('/interaction/:uid/warning', onConsentStep(passWarning))
   router.post('/interaction/:uid/leave', onConsentStep(leaveAtWarning))

@@ -3,7 +3,6 @@
  *
  * Owns: the pages that were shown, by the name that their forms carry; the text that is hashed. Does not own: what is on them.
  */
-import type { PatientChoice } from '../members/directory.ts'
 import type { AttestationState } from '../portal/attestation.ts'
 import { randomToken, sha256 } from '../secrets.ts'
 import { oneValue } from '../web/forms.ts'
@@ -51,7 +50,7 @@ export const keepShown = async (
 export const readShown = async (
   { authorization, member }: Visit,
   form: URLSearchParams,
-  choice: PatientChoice,
+  choice: { patientId: string },
   deps: InteractionDeps,
 ): Promise<Shown | undefined> => {
   const name = oneValue(form, 'shown')

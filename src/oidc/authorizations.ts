@@ -8,13 +8,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Api, Environment, Settings } from '../config/settings.ts'
 import { LatchkeyError } from '../errors.ts'
+import type { Launch } from '../launches/launches.ts'
 import type { Connections, SharedDecision } from '../members/connections.ts'
 import { parseScopes, scopeText } from '../smart/scope.ts'
+import type { MemberRow } from '../storage/tables.ts'
 import type { ClientRecord, Clients } from './clients.ts'
 import { errors, hearFaults, type Interaction, type Provider } from './engine.ts'
+import type { LaunchRequests } from './launch-requests.ts'
 import { sessionCookie, sessionSeconds } from './provider.ts'
 import { apiNamed } from './resources.ts'
-import type { Steps } from './steps.ts'
+import { chosenEncounter, chosenPatient, type Steps } from './steps.ts'
 
 /** One HTTP exchange, as node:http gives it: cookies are read from it. */
 export interface Exchange {
@@ -30,7 +33,7 @@ export interface Authorization {
   uid: string
   /** The same in every step of one authorization. */
   flow: string
-  step: 'login' | 'patient' | 'consent'
+  step: 'login' | 'launch' | 'patient' | 'encounter' | 'consent'
   client: ClientRecord
   api: Api
   /** What the app asked for, as far as it exists and is allowed. */
@@ -44,9 +47,22 @@ export interface Authorization {
   subject: string | null
   /** Their session, and its absolute end in milliseconds, where the app asks for `online_access`. */
   session: { uid: string; endsAt: number } | null
-  /** The row id of the patient chosen in an earlier step. */
+  /** The launch with which the app came. */
+  launch: Launch | null
+  /** The row id of the patient of the launch, or else of the one chosen in an earlier step. */
   patientId: string | null
+  /** The FHIR id of the visit of the launch, or else of the one chosen in an earlier step. */
+  encounter: string | null
 }
+
+const steps: readonly string[] = ['launch', 'patient', 'encounter', 'consent'] satisfies Authorization['step'][]
+const isStep = (name: string): name is Authorization['step'] => steps.includes(name)
+
+const withoutEncounter = (scope: string): string =>
+  scope
+    .split(' ')
+    .filter((each) => each !== 'launch/encounter')
+    .join(' ')
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
 const epochSeconds = (): number => Math.floor(Date.now() / 1000)
@@ -59,21 +75,27 @@ export const createAuthorizations = (deps: {
   clients: Clients
   connections: Connections
   steps: Steps
+  launchRequests: LaunchRequests
   session: Settings['session']
 }) => {
-  const { provider, environment, clients, connections, steps } = deps
+  const { provider, environment, clients, connections, launchRequests } = deps
 
-  const interactionOf = async ({ req, res }: Exchange, uid: string): Promise<Interaction> => {
+  const orExpired = async <T>(look: () => Promise<T>): Promise<T> => {
     try {
-      const interaction = await provider().interactionDetails(req, res)
-      if (interaction.uid !== uid) throw new errors.SessionNotFound('another authorization')
-      return interaction
+      return await look()
     } catch (error) {
       if (error instanceof errors.SessionNotFound)
         throw new LatchkeyError('authorization_expired', 400, { detail: error.error_description, cause: error })
       throw error
     }
   }
+
+  const interactionOf = ({ req, res }: Exchange, uid: string): Promise<Interaction> =>
+    orExpired(async () => {
+      const interaction = await provider().interactionDetails(req, res)
+      if (interaction.uid !== uid) throw new errors.SessionNotFound('another authorization')
+      return interaction
+    })
 
   /** Until when the member of an interaction is signed in, however busy they are; null where they are not any more. */
   const sessionOf = async ({ session, params }: Interaction): Promise<Authorization['session']> => {
@@ -91,21 +113,30 @@ export const createAuthorizations = (deps: {
     if (!client) throw new LatchkeyError('authorization_expired', 400, { detail: 'the app is no longer registered' })
     const api = apiNamed(environment.apis, String(params.resource))
     if (!api) throw new LatchkeyError('authorization_expired', 400, { detail: 'the API is no longer configured' })
-    const chosen = interaction.lastSubmission?.patient
+    const launch = (await orExpired(() => launchRequests.redeemed(params))) ?? null
+    const submitted = interaction.lastSubmission
+    const patientId = launch?.patient?.id ?? chosenPatient(submitted)
+    const chosen = chosenEncounter(submitted)
+    const encounter = launch?.context.encounter ?? (chosen?.patientId === patientId ? chosen.id : null)
+    // Whoever went on without a visit does not share which one it was.
+    const isLess = prompt.name === 'consent' && encounter === null
+    const scope = String(params.scope ?? '')
     return {
       uid,
       flow: interaction.cid,
-      step: prompt.name === 'patient' || prompt.name === 'consent' ? prompt.name : 'login',
+      step: isStep(prompt.name) ? prompt.name : 'login',
       client,
       api,
-      scope: String(params.scope ?? ''),
+      scope: isLess ? withoutEncounter(scope) : scope,
       redirectUri: String(params.redirect_uri),
       uiLocales: text(params.ui_locales),
       loginHint: text(params.login_hint),
       returnTo: interaction.returnTo,
       subject: interaction.session?.accountId ?? null,
       session: await sessionOf(interaction),
-      patientId: chosen && typeof chosen === 'object' && 'id' in chosen ? text(chosen.id) : null,
+      launch,
+      patientId,
+      encounter,
     }
   }
 
@@ -137,6 +168,13 @@ export const createAuthorizations = (deps: {
   const patientChosen = async (exchange: Exchange, uid: string, patientId: string): Promise<string> => {
     await interactionOf(exchange, uid)
     return provider().interactionResult(exchange.req, exchange.res, { patient: { id: patientId } })
+  }
+
+  /** The member has chosen the visit that this is about; null: none. */
+  const encounterChosen = async (exchange: Exchange, authorization: Authorization, id: string | null): Promise<string> => {
+    await interactionOf(exchange, authorization.uid)
+    const encounter = { id, patientId: authorization.patientId }
+    return provider().interactionResult(exchange.req, exchange.res, { encounter })
   }
 
   /**
@@ -243,9 +281,12 @@ export const createAuthorizations = (deps: {
   return {
     load: hearFaults(load),
     /** The `uid` of the step that a flow has reached; null where it is forgotten. */
-    currentStep: steps.current,
+    currentStep: deps.steps.current,
+    /** What keeps a member from going on with the launch of an authorization, or without one; null: nothing. */
+    launchFault: ({ launch }: Authorization, member: MemberRow) => launchRequests.faultOf(launch ?? undefined, member),
     signedIn: hearFaults(signedIn),
     patientChosen: hearFaults(patientChosen),
+    encounterChosen: hearFaults(encounterChosen),
     share: hearFaults(share),
     refuse: hearFaults(refuse),
     signedInSubject: hearFaults(signedInSubject),

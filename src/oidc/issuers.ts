@@ -30,6 +30,7 @@ import { createIntrospection } from './introspection.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { createLaunchDirectory } from './launch-directory.ts'
 import { createLaunchRequests } from './launch-requests.ts'
+import { createEncounters, type Encounters } from './encounters.ts'
 import { createLogoutRequests, type LogoutRequests } from './logout-requests.ts'
 import { createPolicy } from './policy.ts'
 import { createProvider, type EngineHooks, engineRoutes } from './provider.ts'
@@ -49,6 +50,7 @@ export interface Issuer {
   clients: Clients
   authorizations: Authorizations
   logoutRequests: LogoutRequests
+  encounters: Encounters
   launches: Launches
   /** Whose token a backend service presents to us, what it opens and may do; undefined for any other. */
   serviceToken: (token: string) => Promise<{ clientId: string; api: string; scope: string } | undefined>
@@ -184,6 +186,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
       const live = await introspection.liveServiceToken(token)
       return live && { clientId: live.client.clientId, api: live.api.id, scope: live.scope }
     },
+    encounters: createEncounters({ environment, keyRing, now }),
     formsMac: keyRing.mac(environment.id, 'forms'),
     introspectByBearer: createBearerIntrospection({
       environment,

@@ -99,7 +99,7 @@ const settingsOf = (
   jwks: engineKeys(keys.signers),
   routes: { ...engineRoutes, pushed_authorization_request: engineRoutes.pushedAuthorization },
   scopes: [
-    ...['openid', 'fhirUser', 'launch', 'launch/patient', 'offline_access', 'online_access'],
+    ...['openid', 'fhirUser', 'launch', 'launch/patient', 'launch/encounter', 'offline_access', 'online_access'],
     ...environment.plan.sensitiveCategories.flatMap(({ scope }) => scope ?? []),
   ],
   claims: { openid: ['sub'], fhirUser: ['fhirUser'] },

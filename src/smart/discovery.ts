@@ -85,6 +85,8 @@ export interface ScopedApi {
   resources: readonly string[]
   interactions: string
   sensitivity: 'enforced' | 'stated' | 'refused'
+  /** Can the patient's visits be chosen from? Default: no. */
+  encounters?: boolean
 }
 
 /** Wildcard and type by type, each in the spelling of version 2 and, where it can say the same, of version 1. */
@@ -112,6 +114,7 @@ export function scopesOf(api: ScopedApi, categories: readonly { scope: string | 
       'fhirUser',
       'launch',
       'launch/patient',
+      ...(api.encounters ? ['launch/encounter'] : []),
       'offline_access',
       'online_access',
       ...resourceScopesOf('patient', api),

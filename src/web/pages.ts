@@ -5,7 +5,15 @@
  * A form's page carries `csrf`, made by `forms.csrfToken` for the same action name that its route checks.
  */
 import type { Plan } from '../config/settings.ts'
-import type { ConnectionPage, ConnectionsPage, ExtendPage, NarrowPage, OverPage, ReceiptPage } from './member-pages.ts'
+import type {
+  ConnectionPage,
+  ConnectionsPage,
+  ExtendPage,
+  NarrowPage,
+  OverPage,
+  ReceiptPage,
+  SharedRecords,
+} from './member-pages.ts'
 
 /** What every page knows; `renderPage` fills it in from the request. */
 export interface Common {
@@ -170,6 +178,34 @@ export interface WarningPage {
   csrf: string
 }
 
+/** Told to whoever cannot go on with a launch, or without one. Nothing of the launch is on it. */
+interface LaunchPage {
+  memberName: string
+  app: AppFace
+  fault: 'launch_mismatch' | 'launch_required' | 'launch_authority'
+  /** Posts back to the app with `access_denied`. */
+  action: string
+  switchAction: string
+  csrf: string
+}
+
+/** A practitioner, whom a launch brought to a patient. */
+interface PractitionerPage {
+  memberName: string
+  app: AppFace
+  patient: { name: string /** ISO date. */; birthDate: string | null }
+  shared: SharedRecords
+  /** For as long as they are signed in; else for `onceMinutes`. */
+  online: boolean
+  onceMinutes: number
+  /** Goes back in the field `shown`: what is decided on is what this page showed. */
+  shown: string
+  action: string
+  denyAction: string
+  switchAction: string
+  csrf: string
+}
+
 interface NoCoveragePage {
   memberName: string
   app: AppFace
@@ -276,12 +312,29 @@ export interface DemoPage {
   words: { key: string; text: string }[]
 }
 
+/** Radio buttons named `encounter`; a button named `without` goes on without one. */
+export interface EncounterPage {
+  memberName: string
+  app: AppFace
+  patient: { name: string; relation: string }
+  /** Words; a part that nobody told is null. */
+  choices: { value: string; day: string; kind: string | null; place: string | null }[]
+  fault: 'choose-one' | null
+  action: string
+  denyAction: string
+  switchAction: string
+  csrf: string
+}
+
 /** Every view and its page. */
 export interface Pages {
   'interaction/sign-in': SignInPage
   'interaction/patient': PatientPage
+  'interaction/encounter': EncounterPage
   'interaction/consent': ConsentPage
+  'interaction/launch': LaunchPage
   'interaction/no-coverage': NoCoveragePage
+  'interaction/practitioner': PractitionerPage
   'interaction/warning': WarningPage
   'interaction/return': ReturnPage
   'members/connections': ConnectionsPage
