@@ -8,6 +8,7 @@
 export type { PlainScope, ResourceScope, Scope } from '../smart/scope.ts'
 export { type Allowed, type DecideOptions, type Decision, decide, type Refused } from './access.ts'
 export { AccessError, operationOutcome, type RefusalReason } from './access-error.ts'
+export { type Batch, decideBatch, parseBatch } from './batch.ts'
 export type { ProvenRequest, ReplayStore } from './proof.ts'
 export { type FhirRequest, type Interaction, type Parameter, parseRequest, type RequestInput } from './request.ts'
 export { type FhirResource, mayRead, type Reader, type ReadOptions, type ReadReason } from './resource.ts'

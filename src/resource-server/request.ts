@@ -27,7 +27,7 @@ export type Interaction =
   | 'delete'
   | 'operation'
   | 'capabilities'
-  /** A batch or transaction: POST of a Bundle to the base. */
+  /** A batch or transaction: POST of a Bundle to the base, which `parseBatch` reads; `decide` refuses it. */
   | 'batch'
   /** Nothing that this library knows; `decide` refuses it. */
   | 'unknown'

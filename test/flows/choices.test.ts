@@ -231,10 +231,10 @@ describe('user/ scopes', () => {
   it('open nothing of another patient, nor of the whole', async () => {
     const { access_token: token } = await obtainTokens(app(), { params: { scope: 'user/*.rs' } })
     for (const where of [
-      'Patient/james',
-      'Observation?patient=james',
-      'Patient/james/$everything',
-      'Patient?_id=james',
+      'Patient/david',
+      'Observation?patient=david',
+      'Patient/david/$everything',
+      'Patient?_id=david',
     ])
       expect(await get(token, where), where).toBeNull()
     expect(await pages(token, 'Patient')).toEqual(['Patient/maria'])

@@ -95,7 +95,7 @@ describe('access tokens', () => {
   it('are needed: none is 401 with a challenge of the API', async () => {
     const response = await sandbox.get('/Patient/maria').expect(401)
     isOutcome(response)
-    expect(response.headers['www-authenticate']).toBe(`Bearer realm="${base}"`)
+    expect(response.headers['www-authenticate']).toMatch(`Bearer realm="${base}", DPoP realm="${base}", algs="ES256 `)
     expect(response.headers['access-control-expose-headers']).toContain('WWW-Authenticate')
   })
 

@@ -1,10 +1,19 @@
 import { parametersOf, referencesOf } from './parameters.ts'
 import type { Store } from './store.ts'
 
+/** Absolute addresses of the issuer's endpoints. */
+export interface IssuerEndpoints {
+  authorization: string
+  token: string
+  introspection: string
+  revocation: string
+  management?: string
+}
+
 interface CapabilityInput {
   baseUrl: string
   name: string
-  endpoints: { authorization: string; token: string; introspection: string; revocation: string }
+  endpoints: IssuerEndpoints
   types: readonly string[]
   store: Store
 }
@@ -44,6 +53,7 @@ export const capabilityStatement = ({
               { url: 'token', valueUri: endpoints.token },
               { url: 'introspect', valueUri: endpoints.introspection },
               { url: 'revoke', valueUri: endpoints.revocation },
+              ...(endpoints.management ? [{ url: 'manage', valueUri: endpoints.management }] : []),
             ],
           },
         ],
@@ -61,6 +71,7 @@ export const capabilityStatement = ({
           },
         ],
       },
+      interaction: [{ code: 'batch' }, { code: 'transaction' }],
       resource: types.map((type) => ({
         type,
         supportedProfile: [...new Set(store.list(type).flatMap((resource) => resource.meta.profile))].sort(),

@@ -1,5 +1,5 @@
 /**
- * The sandbox's FHIR server: reading, searching and `$everything` over synthetic people.
+ * The sandbox's FHIR server: reading, searching and `$everything` over synthetic people, and batches of these.
  *
  * Owns: the answers of a small FHIR R4 server, JSON only, errors included, for requests below its base.
  * Does not own: who may see what. It asks `latchkey/resource-server` as any FHIR server would, verifies tokens with the
@@ -11,15 +11,19 @@ import type { Log } from '../../log.ts'
 import {
   AccessError,
   createVerifier,
+  type Decision,
   decide,
+  decideBatch,
   type FhirRequest,
   operationOutcome,
   parseRequest,
   type SensitivityOptions,
+  type VerifiedToken,
 } from '../../resource-server/index.ts'
 import type { Resource } from '../people/index.ts'
+import { readBatch, sendBatch } from './batch.ts'
 import { isSummary, readPaging, searchSet } from './bundle.ts'
-import { capabilityStatement } from './capabilities.ts'
+import { capabilityStatement, type IssuerEndpoints } from './capabilities.ts'
 import { readCriteria } from './criteria.ts'
 import { everything } from './everything.ts'
 import { checkFormat } from './format.ts'
@@ -34,8 +38,8 @@ export interface SandboxFhirOptions {
   issuer: string
   jwksUri: string
   api: Pick<Api, 'name' | 'baseUrl' | 'resources' | 'tokenProfile'>
-  /** Absolute addresses of the issuer's endpoints, for the CapabilityStatement. */
-  endpoints: { authorization: string; token: string; introspection: string; revocation: string }
+  /** For the CapabilityStatement. */
+  endpoints: IssuerEndpoints
   people: readonly Resource[]
   /** What members of the plan can release, and the labels of such records (R25). */
   sensitiveCategories: SensitivityOptions['sensitiveCategories']
@@ -48,6 +52,8 @@ export interface SandboxFhirOptions {
 
 export interface FhirInput {
   method: string
+  /** The base by which it came, where that is an alias. */
+  base?: string
   /** Path and query as sent, below the base: `/Patient/maria?_pretty=true`. */
   url: string
   /** Names in lower case. */
@@ -61,6 +67,13 @@ export interface FhirAnswer {
   headers: Record<string, string>
   /** JSON, or null for none. */
   body: string | null
+}
+
+/** An answer before it is written. */
+export interface Answered {
+  body: object | null
+  status?: number
+  headers?: Record<string, string>
 }
 
 export interface SandboxFhir {
@@ -81,7 +94,7 @@ const cors = {
 const preflight = {
   ...cors,
   'Access-Control-Allow-Methods': 'GET, HEAD, POST, OPTIONS',
-  'Access-Control-Allow-Headers': 'Accept, Authorization, Content-Type, If-None-Match, Prefer',
+  'Access-Control-Allow-Headers': 'Accept, Authorization, Content-Type, DPoP, If-None-Match, Prefer',
   'Access-Control-Max-Age': '600',
 }
 
@@ -98,6 +111,7 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
     jwksUri: options.jwksUri,
     algorithms: [api.tokenProfile.algorithm],
     typ: [api.tokenProfile.typ],
+    dpop: 'accepted',
     now: options.now,
     fetch: options.fetch,
     revocations: options.follower && {
@@ -105,24 +119,44 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
       onProblem: (problem) => log.warn({ problem, api: api.name }, 'the sandbox does not hear the revocation feed'),
     },
   })
+  const limits = { baseUrl, sensitiveCategories: options.sensitiveCategories }
   const capabilities = () =>
     capabilityStatement({ baseUrl, name: api.name, endpoints: options.endpoints, types, store })
-
-  interface Answered {
-    body: object | null
-    status?: number
-    headers?: Record<string, string>
-  }
 
   const answer = async (input: FhirInput, request: FhirRequest): Promise<Answered> => {
     checkFormat(request.query, input.headers.accept)
     if (request.interaction === 'capabilities') {
       return { body: capabilities(), headers: { 'Cache-Control': 'public, max-age=300' } }
     }
-    const token = await verifier.authenticate(input.headers.authorization)
-    checkKind(input, request, types)
-    const decision = decide(token, request, { baseUrl, sensitiveCategories: options.sensitiveCategories })
-    if (!decision.allowed) throw decision.error
+    const token = await verifier.authenticate(input.headers.authorization, {
+      proof: input.headers.dpop,
+      method: input.method,
+      url: `${input.base ?? baseUrl}${input.url}`,
+    })
+    if (request.interaction === 'batch') return answerBatch(input, token)
+    checkKind(input.method, request, types)
+    return carryOut(input.headers, request, decide(token, request, limits))
+  }
+
+  const answerBatch = (input: FhirInput, token: VerifiedToken): Answered => {
+    const batch = readBatch(input.body ?? '', baseUrl)
+    const decisions = decideBatch(token, batch, limits)
+    const carried = batch.requests.map((request, at) => {
+      try {
+        checkKind('GET', request, types)
+        return carryOut({}, request, decisions[at])
+      } catch (error) {
+        // A transaction is answered whole or not at all.
+        if (batch.type === 'transaction') throw error
+        return problemOf(error)
+      }
+    })
+    return sendBatch(batch, carried)
+  }
+
+  const carryOut = (headers: FhirInput['headers'], request: FhirRequest, decision: Decision | undefined): Answered => {
+    if (request.interaction === 'capabilities') return { body: capabilities() }
+    if (!decision?.allowed) throw decision?.error
 
     const { resource: type = '', id = '' } = request
     if (request.interaction === 'read') {
@@ -130,7 +164,7 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
       // One answer for what is not there, what is somebody else's and what is withheld.
       if (found === undefined || !decision.filter(found))
         throw new FhirProblem(404, 'not-found', `There is no ${type}/${id} for this token.`)
-      return readAnswer(found, request, input.headers['if-none-match'])
+      return readAnswer(found, request, headers['if-none-match'])
     }
     if (request.interaction === 'operation') {
       const paging = readPaging(request.query, everythingPage)
@@ -139,7 +173,7 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
       }
     }
     const paging = readPaging(request.query, defaultPage)
-    const strict = /(^|[;,\s])handling=strict\b/.test(input.headers.prefer ?? '')
+    const strict = /(^|[;,\s])handling=strict\b/.test(headers.prefer ?? '')
     const criteria = readCriteria(type, request.query, { strict, baseUrl })
     const found = store.list(type).filter((resource) => decision.filter(resource) && criteria.test(resource))
     const { understood, alongside } = readIncludes(type, request.query, { store, filter: decision.filter })
@@ -153,6 +187,18 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
         alongside,
       }),
     }
+  }
+
+  const problemOf = (error: unknown): Answered => {
+    if (error instanceof AccessError) {
+      if (error.status === 503) log.warn({ err: error }, 'the sandbox cannot verify access tokens')
+      return { status: error.status, headers: error.headers, body: operationOutcome(error) }
+    }
+    if (error instanceof FhirProblem) {
+      return { status: error.status, headers: error.headers, body: outcome(error.code, error.message) }
+    }
+    log.error({ err: error }, 'the sandbox failed on a request')
+    return { status: 500, body: outcome('exception', 'The sandbox failed. Please try again.') }
   }
 
   const handle = async (input: FhirInput): Promise<FhirAnswer> => {
@@ -170,33 +216,21 @@ export const createSandboxFhir = (options: SandboxFhirOptions): SandboxFhir => {
       },
       body: body === null ? null : JSON.stringify(body, null, pretty ? 2 : undefined),
     })
-    try {
-      return send(await answer(input, request))
-    } catch (error) {
-      if (error instanceof AccessError) {
-        if (error.status === 503) log.warn({ err: error }, 'the sandbox cannot verify access tokens')
-        return send({ status: error.status, headers: error.headers, body: operationOutcome(error) })
-      }
-      if (error instanceof FhirProblem) {
-        return send({ status: error.status, headers: error.headers, body: outcome(error.code, error.message) })
-      }
-      log.error({ err: error }, 'the sandbox failed on a request')
-      return send({ status: 500, body: outcome('exception', 'The sandbox failed. Please try again.') })
-    }
+    return send(await answer(input, request).catch(problemOf))
   }
   return { handle, close: verifier.close }
 }
 
 /** Requests that no token would open here, because the sandbox only reads. */
-const checkKind = (input: FhirInput, request: FhirRequest, types: readonly string[]): void => {
+const checkKind = (method: string, request: FhirRequest, types: readonly string[]): void => {
   const { interaction, resource } = request
   const writing = ['create', 'update', 'patch', 'delete'].includes(interaction)
-  const reads = input.method === 'GET' || input.method === 'HEAD'
+  const reads = method === 'GET' || method === 'HEAD'
   if (writing || (!reads && (interaction === 'unknown' || interaction === 'operation'))) {
     throw new FhirProblem(
       405,
       'not-supported',
-      'The sandbox can be read only: GET, or POST of a form to [type]/_search.',
+      'The sandbox can be read only: GET, POST of a form to [type]/_search, or a batch of reads.',
       allowed,
     )
   }

@@ -1,5 +1,5 @@
 /** The issue types of FHIR that the sandbox answers with (R4 value set issue-type). */
-type IssueCode = 'invalid' | 'value' | 'not-supported' | 'not-found' | 'too-long' | 'exception'
+type IssueCode = 'invalid' | 'value' | 'not-supported' | 'not-found' | 'too-long' | 'too-costly' | 'exception'
 
 interface OperationOutcome {
   resourceType: 'OperationOutcome'
