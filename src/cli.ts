@@ -10,8 +10,10 @@ import { verifyAudit, writeAudit } from './cli/audit.ts'
 import { backUp, restore } from './cli/backup.ts'
 import type { CommandOptions, Terminal } from './cli/command.ts'
 import { printSmartConfiguration } from './cli/discovery.ts'
+import { doctorOptions, runDoctor } from './cli/doctor.ts'
 import { listKeys, revokeKey, rotateKeys } from './cli/keys.ts'
 import { recover } from './cli/recover.ts'
+import { listRegistrationTokens, makeRegistrationToken, revokeRegistrationToken } from './cli/registration.ts'
 import { loadSettings } from './config/load.ts'
 import { configJsonSchema } from './config/schema.ts'
 import type { Settings } from './config/settings.ts'
@@ -30,6 +32,10 @@ const options = {
   person: { type: 'string' },
   evidence: { type: 'string' },
   expires: { type: 'string' },
+  label: { type: 'string' },
+  uses: { type: 'string' },
+  days: { type: 'string' },
+  ...doctorOptions,
 } as const
 
 type Option = keyof typeof options
@@ -94,6 +100,31 @@ const commands: readonly Command[] = [
     options: ['issuer', 'answers', 'declined', 'person', 'evidence', 'expires'],
     run: attestApp,
   },
+  {
+    name: 'registration-token make',
+    summary: 'with --issuer ISSUER, --label NAME: let somebody register apps, --uses N times within --days N (R20)',
+    options: ['issuer', 'label', 'uses', 'days'],
+    run: makeRegistrationToken,
+  },
+  {
+    name: 'registration-token list',
+    summary: 'list whom apps can be registered by, and how often',
+    operand: '[ISSUER]',
+    run: listRegistrationTokens,
+  },
+  {
+    name: 'registration-token revoke',
+    summary: 'end such a token; apps that were registered with it stay',
+    operand: 'ID',
+    run: revokeRegistrationToken,
+  },
+  {
+    name: 'doctor',
+    summary: 'look at any SMART server from outside, and say what is wrong (R40); alone it says how',
+    operand: '[ADDRESS]',
+    options: Object.keys(doctorOptions) as Option[],
+    run: runDoctor,
+  },
   { name: 'audit-verify', summary: 'prove that the audit trail is whole', run: verifyAudit },
   { name: 'audit-export', summary: 'write the audit trail as JSON lines', operand: '[ISSUER]', run: writeAudit },
   { name: 'backup', summary: 'copy the store while the server runs', operand: 'FILE', run: backUp },
@@ -140,7 +171,7 @@ export async function runCommand(args: string[], terminal: Terminal): Promise<nu
   if (operand === undefined && command.operand?.startsWith('[') === false)
     return misuse(`${command.name} needs ${command.operand}`, terminal)
   try {
-    return await command.run({ ...values, config, operand, compromised, declined, logs }, terminal)
+    return await command.run({ ...values, doctor: values, config, operand, compromised, declined, logs }, terminal)
   } catch (error) {
     if (error instanceof InputFaults) terminal.err.write(list('fault', error.faults))
     else if (error instanceof LatchkeyError) terminal.err.write(`latchkey: ${error.message}\n`)

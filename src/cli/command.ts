@@ -5,6 +5,7 @@ import type { Environment, Settings } from '../config/settings.ts'
 import { InputFaults } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { type Database, openDatabase } from '../storage/database.ts'
+import type { DoctorLine } from './doctor.ts'
 
 /** Where a command reads variables and writes to; the process, or a test. */
 export interface Terminal {
@@ -28,6 +29,8 @@ export interface CommandOptions {
   issuer?: string | undefined
   /** The value of --answers. */
   answers?: string | undefined
+  /** What the doctor is told. */
+  doctor?: DoctorLine
   /** Was --declined said? */
   declined: boolean
   /** The value of --person. */
@@ -36,6 +39,12 @@ export interface CommandOptions {
   evidence?: string | undefined
   /** The value of --expires. */
   expires?: string | undefined
+  /** The value of --label. */
+  label?: string | undefined
+  /** The value of --uses. */
+  uses?: string | undefined
+  /** The value of --days. */
+  days?: string | undefined
 }
 
 /** Does some work on the configured store, and closes it. The server may be running meanwhile. */

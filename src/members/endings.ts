@@ -42,6 +42,10 @@ interface EndOfSharing extends Ending {
   patientId: string
 }
 
+interface EndOfClient extends Ending {
+  clientId: string
+}
+
 interface EndOfDelegation extends Omit<Ending, 'reason'> {
   delegationId: string
 }
@@ -67,6 +71,8 @@ export interface Endings {
   endGrantsOfDelegation(trx: Transaction<Tables> | null, end: EndOfSharing): Promise<string[]>
   /** Ends what a member shared for as long as they are signed in (SMART `online_access`). Returns the ids of the grants. */
   endGrantsOfSession(trx: Transaction<Tables> | null, end: EndOfSession): Promise<string[]>
+  /** Ends everything that was shared with a client. Returns the ids of the grants that this call ended. */
+  endGrantsOfClient(trx: Transaction<Tables> | null, end: EndOfClient): Promise<string[]>
   /** Ends a delegation now, and with it what rests on it (R34). Undefined: none in force by that id at this issuer. */
   endDelegation(trx: Transaction<Tables> | null, end: EndOfDelegation): Promise<string[] | undefined>
 }
@@ -240,6 +246,14 @@ export function createEndings(deps: {
     return ended
   }
 
+  async function endGrantsOfClient(trx: Transaction<Tables>, end: EndOfClient): Promise<string[]> {
+    const { clientId, ...rest } = end
+    const ended: string[] = []
+    for (const { id: grantId } of await openGrants(trx, end).where('client_id', '=', clientId).execute())
+      if (await endGrant(trx, { ...rest, grantId })) ended.push(grantId)
+    return ended
+  }
+
   async function endDelegation(trx: Transaction<Tables>, end: EndOfDelegation): Promise<string[] | undefined> {
     const { delegationId, ...rest } = end
     const at = end.replayedFrom ?? now()
@@ -267,6 +281,7 @@ export function createEndings(deps: {
     endConnection: (trx, end) => within(trx, (inner) => endConnection(inner, end)),
     endGrantsOfDelegation: (trx, end) => within(trx, (inner) => endGrantsOfDelegation(inner, end)),
     endGrantsOfSession: (trx, end) => within(trx, (inner) => endGrantsOfSession(inner, end)),
+    endGrantsOfClient: (trx, end) => within(trx, (inner) => endGrantsOfClient(inner, end)),
     endDelegation: (trx, end) => within(trx, (inner) => endDelegation(inner, end)),
   }
 }

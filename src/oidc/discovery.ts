@@ -5,7 +5,13 @@
  */
 import { managementUrl } from '../config/addresses.ts'
 import type { Api, Environment } from '../config/settings.ts'
-import { type SmartEndpoints, scopesOf, serviceScopesOf, smartConfiguration } from '../smart/discovery.ts'
+import {
+  type SmartEndpoints,
+  scopesOf,
+  serviceScopesOf,
+  smartCapabilities,
+  smartConfiguration,
+} from '../smart/discovery.ts'
 import { assertionAlgorithms } from './client-assertions.ts'
 
 /** The absolute addresses of an issuer's endpoints, as configured. */
@@ -42,15 +48,21 @@ const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials']
 const claims = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'fhirUser']
 
 /** The SMART configuration of an API, or of the issuer as a whole. */
-export const smartDocument = (environment: Environment, api?: Api): Record<string, unknown> =>
-  smartConfiguration({
+export const smartDocument = (environment: Environment, api?: Api): Record<string, unknown> => {
+  const apis = api ? [api] : environment.apis
+  return smartConfiguration({
     issuer: environment.issuer,
     endpoints: endpointsOf(environment),
-    scopes: scopesOfAll(environment, api ? [api] : environment.apis),
+    scopes: scopesOfAll(environment, apis),
+    capabilities: [
+      ...smartCapabilities,
+      ...(apis.some(({ encounters }) => encounters) ? ['context-standalone-encounter'] : []),
+    ],
     tokenEndpointAuthMethods: authMethods,
     tokenEndpointAuthAlgorithms: assertionAlgorithms,
     grantTypes,
   })
+}
 
 /** The engine's metadata with our addresses, our scopes, and only what works. */
 export const issuerDocument = (environment: Environment, engine: Record<string, unknown>): Record<string, unknown> => {

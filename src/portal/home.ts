@@ -21,6 +21,7 @@ const demonstrationOf = (
       name: member.name,
       own: member.patients.length > 0,
       actsFor: member.delegations.map((delegation) => delegation.name),
+      practitioner: member.fhirUser !== null,
     })),
     apps: demonstration.apps.map(({ clientId, name, kind, secret, redirectUris }) => ({
       clientId,

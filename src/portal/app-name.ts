@@ -1,0 +1,40 @@
+/** What an app may be called: members decide by its name, so it must be what it looks like. Pure. */
+
+const longest = 80
+
+/**
+ * What a name cannot have: control characters, and what is not seen but changes what is (bidirectional overrides, joiners of
+ * no width, surrogates, unassigned and private characters), lines and paragraphs.
+ */
+const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u{115f}\u{1160}\u{3164}\u{ffa0}]/u
+
+/** More marks on one letter than any language has: they would cover the lines around. */
+const stacked = /\p{M}{4}/u
+
+/** Letters and digits alone, in one spelling: what the eye compares. */
+const bare = (text: string): string =>
+  text
+    .normalize('NFKD')
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]/gu, '')
+
+/** Letters of several alphabets in one word: how one name is made to look like another (`Р` for `P`). */
+const mixed = (text: string): boolean =>
+  text
+    .split(/[^\p{L}\p{M}]+/u)
+    .some((word) => /\p{Script=Latin}/u.test(word) && /[\p{Script=Cyrillic}\p{Script=Greek}]/u.test(word))
+
+/** A name as it is kept: trimmed, in one spelling of its letters. */
+export const appName = (text: string): string => text.normalize('NFC').trim()
+
+/** What is wrong with an app's name, or null. No app is called as the plan is, which members would take it for. */
+export function appNameFault(text: string, planName: string): string | null {
+  const name = appName(text)
+  if (name === '' || [...name].length > longest) return `must be a name of 1 to ${longest} characters`
+  if (unseen.test(name) || stacked.test(name))
+    return 'must have letters, digits and signs that can be seen, on one line'
+  if (!/[\p{L}\p{N}]/u.test(name)) return 'must have a letter or a digit'
+  if (mixed(name)) return 'must not mix alphabets within a word'
+  const plan = bare(planName)
+  return plan !== '' && bare(name).includes(plan) ? 'must not have the name of the plan in it' : null
+}
