@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 const layers: string[][] = [
   ['errors', 'secrets', 'log'],
   ['smart'],
-  ['resource-server', 'config'],
+  ['resource-server', 'config', 'doctor'],
   ['web'],
   ['storage'],
   ['audit'],
@@ -22,6 +22,7 @@ const withoutKoa = [
   'smart',
   'resource-server',
   'config',
+  'doctor',
   'storage',
   'audit',
   'recovery',
@@ -74,6 +75,15 @@ describe('the layers of the house', () => {
   it('lets resource-server carry only smart along', () => {
     const carried = files.filter((file) => roomOf(file) === 'resource-server').flatMap(importsOf)
     const foreign = carried.filter((from) => !/^\.\/|^\.\.\/smart\/|^jose$|^node:/.test(from))
+    expect(foreign).toEqual([])
+  })
+
+  it('lets the doctor know nothing of the server: it looks at any from outside', () => {
+    const doctor = files.filter((file) => roomOf(file) === 'doctor')
+    expect(doctor.length).toBeGreaterThan(10)
+    const foreign = doctor.flatMap(importsOf).filter((from) => {
+      return !/^\.\/|^\.\.\/smart\/|^\.\.\/(errors|secrets)\.ts$|^jose$|^node:/.test(from)
+    })
     expect(foreign).toEqual([])
   })
 
