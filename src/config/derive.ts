@@ -176,6 +176,7 @@ function deriveApi(id: string, config: ApiConfig, issuer: string, publicUrl: str
   return {
     ...config,
     id,
+    encounters: config.encounters ?? config.sandbox,
     sensitivity: config.sensitivity ?? (config.sandbox ? 'enforced' : 'stated'),
     baseUrl: baseUrl && absolute(baseUrl, publicUrl),
     aliases: config.aliases.map((alias) => absolute(alias, publicUrl)),

@@ -81,6 +81,12 @@ const api = z.strictObject({
     .boolean()
     .default(true)
     .describe('Refuse an authorization request without aud. SMART requires it of apps.'),
+  encounters: z
+    .boolean()
+    .optional()
+    .describe(
+      'May apps ask for one visit (launch/encounter)? The issuer reads Encounter?patient= with a token of its own. Default: only at a sandbox API.',
+    ),
   tokenProfile: tokenProfile.prefault({}),
 })
 

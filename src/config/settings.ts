@@ -247,6 +247,8 @@ export interface Api {
   sensitivity: 'enforced' | 'stated' | 'refused'
   /** Is an authorization request without `aud` refused (R6)? */
   audienceRequired: boolean
+  /** May apps ask which visit they are about (`launch/encounter`)? Read at the API with a token of the issuer's own. */
+  encounters: boolean
   tokenProfile: TokenProfile
 }
 

@@ -6,7 +6,6 @@
  * (consent-page.ts), what was shown (shown.ts), or what comes of a decision (members/connections).
  */
 import { managementUrl } from '../config/addresses.ts'
-import { LatchkeyError } from '../errors.ts'
 import type { PatientChoice } from '../members/directory.ts'
 import { dayOf, readDay } from '../members/durations.ts'
 import { longestTick } from '../smart/choices.ts'
@@ -15,7 +14,7 @@ import type { MemberRow } from '../storage/tables.ts'
 import { manyValues, oneValue } from '../web/forms.ts'
 import type { ConsentFault, ConsentPage } from '../web/pages.ts'
 import { bundlesPart, longerPart, sensitivePart } from './consent-page.ts'
-import { contextOf, decisionOf, visitEnd, whyLeft } from './decision.ts'
+import { contextOf, decisionOf, patientOf, requirePatient, visitEnd, whyLeft } from './decision.ts'
 import { connectionLetter } from './letter.ts'
 import { type Boxes, firstBoxes, grantedScopes, nameOfOffer, type Offer, offeredBoxes, offerOf } from './offer.ts'
 import { decideOnce, keepShown, nameShown, readShown, type Shown, textHashOf } from './shown.ts'
@@ -25,25 +24,6 @@ import { actionName, type InteractionDeps, leave, readAction, recordVisit, type 
 /** What a form says. */
 interface Answer extends TermAnswer {
   boxes: Boxes
-}
-
-/** The patient of this authorization: chosen on an earlier page, or the member's only record. */
-const patientOf = async (
-  visit: Visit,
-  member: MemberRow,
-  deps: InteractionDeps,
-): Promise<PatientChoice | undefined> => {
-  const { patientId } = visit.authorization
-  if (patientId) return deps.directory.choice(deps.environment.id, member.id, patientId)
-  const choices = await deps.directory.patientChoices(deps.environment.id, member.id)
-  return choices.length === 1 && choices[0]?.relation === 'self' ? choices[0] : undefined
-}
-
-const requirePatient = async (visit: Visit, member: MemberRow, deps: InteractionDeps): Promise<PatientChoice> => {
-  const choice = await patientOf(visit, member, deps)
-  if (!choice)
-    throw new LatchkeyError('authority_ended', 403, { detail: `member ${member.id} has no such patient now` })
-  return choice
 }
 
 /** A connection never outlasts the authority that it rests on (R34). */

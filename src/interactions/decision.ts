@@ -5,12 +5,37 @@
  * (members/connections).
  */
 
+import { LatchkeyError } from '../errors.ts'
 import type { SharedDecision } from '../members/connections.ts'
 import type { Decision } from '../members/consents.ts'
+import type { PatientChoice } from '../members/directory.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import type { Offer } from './offer.ts'
 import type { Shown } from './shown.ts'
 import type { InteractionDeps, Visit } from './visit.ts'
+
+/** The patient of this authorization: chosen on an earlier page, or the member's only record. */
+export const patientOf = async (
+  visit: Visit,
+  member: MemberRow,
+  deps: InteractionDeps,
+): Promise<PatientChoice | undefined> => {
+  const { patientId } = visit.authorization
+  if (patientId) return deps.directory.choice(deps.environment.id, member.id, patientId)
+  const choices = await deps.directory.patientChoices(deps.environment.id, member.id)
+  return choices.length === 1 && choices[0]?.relation === 'self' ? choices[0] : undefined
+}
+
+export const requirePatient = async (
+  visit: Visit,
+  member: MemberRow,
+  deps: InteractionDeps,
+): Promise<PatientChoice> => {
+  const choice = await patientOf(visit, member, deps)
+  if (!choice)
+    throw new LatchkeyError('authority_ended', 403, { detail: `member ${member.id} has no such patient now` })
+  return choice
+}
 
 /** Until when an app may go on that asked to be there while the member is (SMART `online_access`); null: it did not. */
 export const visitEnd = ({ authorization: { session } }: Visit, { online }: Offer): number | null =>

@@ -8,6 +8,8 @@ import type { Context, Middleware } from 'koa'
 import { pathOf } from '../config/urls.ts'
 import type { MemberRow } from '../storage/tables.ts'
 import { showConsent, submitConsent, submitDeny, switchLanguage } from './consent.ts'
+import { requirePatient } from './decision.ts'
+import { showEncounter, submitEncounter } from './encounter.ts'
 import { showLaunchRefused } from './launch.ts'
 import { showSignIn, submitSignIn } from './login.ts'
 import { showPatient, submitPatient } from './patient.ts'
@@ -30,6 +32,8 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     if (authorization.step === 'login' || !member) return showSignIn(visit, deps)
     if (authorization.step === 'launch') return showLaunchRefused(visit, member, deps)
     if (authorization.step === 'patient') return showPatient(visit, member, deps)
+    if (authorization.step === 'encounter')
+      return showEncounter(visit, member, await requirePatient(visit, member, deps), deps)
     // The warning, and all that can be chosen, is for those whose records they are (R24).
     if (member.fhir_user !== null) return showPractitioner(visit, member, deps)
     if (await leadToWarning(visit, member, deps)) return
@@ -50,7 +54,7 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
   const onPatientChoice = (handle: Handle) =>
     onVisit((visit) => {
       const { step, launch } = visit.authorization
-      const mayChoose = (step === 'patient' || step === 'consent') && !launch?.patient
+      const mayChoose = (step === 'patient' || step === 'encounter' || step === 'consent') && !launch?.patient
       return mayChoose && visit.member ? handle(visit, visit.member, deps) : showStep(visit)
     })
   router.get(
@@ -58,6 +62,15 @@ export const interactionRoutes = (deps: InteractionDeps): Middleware => {
     onPatientChoice((visit, member) => showPatient(visit, member, deps)),
   )
   router.post('/interaction/:uid/patient', onPatientChoice(submitPatient))
+
+  router.post(
+    '/interaction/:uid/encounter',
+    onVisit(async (visit) => {
+      const { member, authorization } = visit
+      if (authorization.step !== 'encounter' || !member) return showStep(visit)
+      return submitEncounter(visit, member, await requirePatient(visit, member, deps), deps)
+    }),
+  )
 
   const onDecision = (isTheirs: (member: MemberRow) => boolean, handle: Handle) =>
     onVisit((visit) =>

@@ -16,6 +16,7 @@ import type { Log } from '../log.ts'
 import type { Connections } from '../members/connections.ts'
 import type { Directory } from '../members/directory.ts'
 import type { Authorization, Authorizations } from '../oidc/authorizations.ts'
+import type { Encounters } from '../oidc/encounters.ts'
 import type { LogoutRequests } from '../oidc/logout-requests.ts'
 import type { Attestations } from '../portal/attestation.ts'
 import type { Database } from '../storage/database.ts'
@@ -33,6 +34,7 @@ export interface InteractionDeps {
   environment: Environment
   authorizations: Authorizations
   logoutRequests: LogoutRequests
+  encounters: Encounters
   directory: Directory
   connections: Connections
   attestations: Attestations

@@ -171,7 +171,11 @@ export const createAuthorizations = (deps: {
   }
 
   /** The member has chosen the visit that this is about; null: none. */
-  const encounterChosen = async (exchange: Exchange, authorization: Authorization, id: string | null): Promise<string> => {
+  const encounterChosen = async (
+    exchange: Exchange,
+    authorization: Authorization,
+    id: string | null,
+  ): Promise<string> => {
     await interactionOf(exchange, authorization.uid)
     const encounter = { id, patientId: authorization.patientId }
     return provider().interactionResult(exchange.req, exchange.res, { encounter })

@@ -276,6 +276,8 @@ export interface HomePage {
           own: boolean
           /** Names of the people they act for. */
           actsFor: string[]
+          /** They act by launch only. */
+          practitioner: boolean
         }[]
         apps: {
           clientId: string

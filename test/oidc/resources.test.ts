@@ -13,6 +13,7 @@ const api: Api = {
   resources: ['Patient', 'Coverage', 'Observation'],
   interactions: 'rs',
   audienceRequired: true,
+  encounters: false,
   sensitivity: 'enforced',
   tokenProfile: {
     algorithm: 'ES256',
