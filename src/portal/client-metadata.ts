@@ -96,6 +96,12 @@ const scopesFor = (fields: Fields, kind: ClientDraft['kind'], rules: MetadataRul
   return kept.map(({ text }) => text)
 }
 
+/** People and browsers would each read something else into other characters: the names of hosts have a spelling in ASCII. */
+const spellingFault = (url: string): string | null =>
+  /[^\x21-\x7e]/.test(url) ? 'must be spelt in ASCII, as browsers send it' : null
+
+const pageFault = (url: string): string | null => spellingFault(url) ?? pageUrlFault(url)
+
 const withinHosts = (url: string, hosts: readonly string[] | null): boolean => {
   if (hosts === null) return true
   const { hostname } = new URL(url)
@@ -104,7 +110,8 @@ const withinHosts = (url: string, hosts: readonly string[] | null): boolean => {
 
 /** Rules of an address that an app is sent to. */
 const addressFault = (uri: string, { environment, policy }: MetadataRules, privateSchemes: boolean): string | null => {
-  const fault = redirectUriFault(uri, { sandbox: environment.sandbox, confidential: !privateSchemes })
+  const fault =
+    spellingFault(uri) ?? redirectUriFault(uri, { sandbox: environment.sandbox, confidential: !privateSchemes })
   if (fault) return fault
   const { protocol, origin } = new URL(uri)
   if (origin === new URL(environment.issuer).origin) return 'must not be an address of this server'
@@ -115,7 +122,7 @@ const addressFault = (uri: string, { environment, policy }: MetadataRules, priva
 
 /** Where an app's keys are: https, and http only where the issuer is on this machine too. Its host is judged when it is fetched. */
 const keyAddressFault = (url: string, { environment }: MetadataRules): string | null => {
-  const fault = pageUrlFault(url)
+  const fault = pageFault(url)
   if (fault || !isLoopback(url)) return fault
   return isLoopback(environment.issuer) ? null : 'must be on the public internet'
 }
@@ -178,7 +185,7 @@ const authMethodFault = (
 
 /** What is said of people and pages; members read some of it. */
 const descriptionOf = (fields: Fields, { environment }: MetadataRules) => {
-  const page = (name: string) => fields.text(name, { rule: pageUrlFault }) ?? null
+  const page = (name: string) => fields.text(name, { rule: pageFault }) ?? null
   const line = (name: string) => fields.text(name, { max: 200, line: true })
   const name = fields.text('client_name', { max: 500, rule: (text) => appNameFault(text, environment.plan.name) })
   if (name === undefined && !fields.has('client_name')) fields.fault('client_name', 'is required: members will read it')
