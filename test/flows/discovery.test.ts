@@ -10,6 +10,7 @@ import {
   refresh,
   walk,
 } from '../support/authorize.ts'
+import { assertionOf, carried, demonstrationKey } from '../support/key-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 import { basic, headerOf, post } from '../support/wire.ts'
@@ -90,10 +91,13 @@ describe('what it says', () => {
     expect(openid).toMatchObject({
       response_types_supported: ['code'],
       response_modes_supported: ['query'],
-      grant_types_supported: ['authorization_code', 'refresh_token'],
+      grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
       code_challenge_methods_supported: ['S256'],
-      token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post'],
-      introspection_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post'],
+      token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+      token_endpoint_auth_signing_alg_values_supported: expect.arrayContaining(['RS384', 'ES384']),
+      introspection_endpoint_auth_methods_supported: [
+        ...['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+      ],
       id_token_signing_alg_values_supported: ['RS256'],
       subject_types_supported: ['public'],
       authorization_response_iss_parameter_supported: true,
@@ -110,6 +114,7 @@ describe('what it says', () => {
         ],
         'dpop_signing_alg_values_supported',
         ...['introspection_endpoint', 'introspection_endpoint_auth_methods_supported', 'revocation_endpoint'],
+        ...['token', 'introspection', 'revocation'].map((of) => `${of}_endpoint_auth_signing_alg_values_supported`),
         ...['revocation_endpoint_auth_methods_supported', 'token_endpoint_auth_methods_supported'],
         ...['response_types_supported', 'response_modes_supported', 'grant_types_supported'],
         ...['code_challenge_methods_supported', 'id_token_signing_alg_values_supported', 'subject_types_supported'],
@@ -182,10 +187,12 @@ describe('what it names works', () => {
     async (id, version) => {
       const of = id === 'demo-public' ? app() : confidentialApp(server.url)
       const { scopes_supported } = await document(`${prairie}/.well-known/openid-configuration`)
+      const ofServices = ['introspect', 'launches']
       // The wildcard has a walk of its own below: with all that it covers a token would be larger than any may be.
       for (const kind of ['patient/', 'user/']) {
         const isWanted = (scope: string) =>
-          !scope.includes('.') || (scope.startsWith(kind) && scope.endsWith(`.${version}`) && !scope.includes('/*'))
+          (!scope.includes('.') && !ofServices.includes(scope)) ||
+          (scope.startsWith(kind) && scope.endsWith(`.${version}`) && !scope.includes('/*'))
         const wanted: string[] = scopes_supported.filter(isWanted)
         expect(wanted.length).toBeGreaterThan(20)
         const tokens = await walk(of, wanted)
@@ -212,8 +219,13 @@ describe('what it names works', () => {
       client_secret_post: [{ client_id: 'demo-confidential', client_secret: secret }, {}],
     }
     const fields = { grant_type: 'refresh_token', refresh_token: 'nonsense', token: 'nonsense' }
+    const key = await demonstrationKey('demo-asymmetric', 'ES384')
+    const byKey = async () => carried(await assertionOf(key, { clientId: 'demo-asymmetric', audience: openid.issuer }))
     for (const endpoint of ['token', 'revocation', 'introspection'])
-      for (const [method, [more, headers]] of Object.entries(ways)) {
+      for (const [method, [more, headers]] of Object.entries({
+        ...ways,
+        private_key_jwt: [await byKey(), {}] as const,
+      })) {
         const answer = await post(openid[`${endpoint}_endpoint`], { ...fields, ...more }, headers)
         const listed = openid[`${endpoint}_endpoint_auth_methods_supported`].includes(method)
         expect(answer.body?.error === 'invalid_client', `${endpoint} ${method}`).toBe(!listed)

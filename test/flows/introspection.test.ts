@@ -89,7 +89,7 @@ describe('who may ask (R10)', () => {
     ['an unknown client', basic('nobody', 'x'), {}, 401, 'invalid_client'],
     ['a wrong secret', basic('demo-resource-server', 'x'), {}, 401, 'invalid_client'],
     ['a resource server without its secret', {}, { client_id: 'demo-resource-server' }, 401, 'invalid_client'],
-    ['a bearer token', { authorization: 'Bearer abc' }, {}, 400, 'invalid_request'],
+    ['a bearer token that is none', { authorization: 'Bearer abc' }, {}, 401, 'invalid_token'],
   ])('%s is refused', async (_who, headers, more, status, error) => {
     const { access_token } = await obtainTokens(app())
     const answer = await introspect(access_token, headers as Record<string, string>, more)

@@ -217,7 +217,7 @@ describe('client authentication (R13)', () => {
 })
 
 describe('the shape of requests and answers', () => {
-  it.each(['password', 'client_credentials', 'implicit', 'urn:ietf:params:oauth:grant-type:device_code'])(
+  it.each(['password', 'implicit', 'urn:ietf:params:oauth:grant-type:device_code'])(
     'grant type %s is not supported [RFC 9700 6] [ASVS 10.4.4]',
     async (grant_type) => {
       expectError(await tokenRequest(app(), { grant_type, username: 'maria', password: 'x' }), 'unsupported_grant_type')

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { scopesOf, smartCapabilities, smartConfiguration } from '../../src/smart/discovery.ts'
+import { scopesOf, serviceScopesOf, smartCapabilities, smartConfiguration } from '../../src/smart/discovery.ts'
 import { parseScope } from '../../src/smart/scope.ts'
 
 const issuer = 'https://plan.example/prairie/sandbox'
@@ -29,8 +29,8 @@ describe('smartConfiguration', () => {
     })
   })
 
-  it('does not promise what this release does not do: EHR launch, asymmetric clients (R1)', () => {
-    for (const capability of ['launch-ehr', 'client-confidential-asymmetric']) {
+  it('does not promise what this release does not do: EHR launch (R1)', () => {
+    for (const capability of ['launch-ehr']) {
       expect(smartCapabilities).not.toContain(capability)
     }
   })
@@ -93,5 +93,22 @@ describe('scopesOf', () => {
     expect(scopesAt('enforced').filter((scope) => scope.startsWith('sensitive/'))).toEqual(['sensitive/hiv'])
     expect(scopesAt('stated').join(' ')).not.toContain('sensitive/')
     expect(scopesAt('refused').join(' ')).not.toContain('sensitive/')
+  })
+})
+
+describe('serviceScopesOf', () => {
+  const api = { resources: ['Patient'], interactions: 'rs', sensitivity: 'enforced' as const }
+
+  it('lists system/ scopes, and what services may do at the issuer [SMART backend.advertised]', () => {
+    const all = ['system/*.rs', 'system/*.read', 'system/Patient.rs', 'system/Patient.read', 'introspect', 'launches']
+    expect(serviceScopesOf(api, [{ scope: null }])).toEqual(all)
+    expect(serviceScopesOf(api, [{ scope: 'sensitive/hiv' }])).toEqual([...all, 'sensitive/hiv'])
+    expect(serviceScopesOf({ ...api, sensitivity: 'stated' }, [{ scope: 'sensitive/hiv' }])).toEqual(all)
+  })
+
+  it('shares none of them with apps but those of sensitive categories', () => {
+    const categories = [{ scope: 'sensitive/hiv' }]
+    const apps = new Set(scopesOf(api, categories))
+    expect(serviceScopesOf(api, categories).filter((scope) => apps.has(scope))).toEqual(['sensitive/hiv'])
   })
 })
