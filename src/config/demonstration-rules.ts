@@ -62,7 +62,10 @@ function appFaults(app: DemonstrationApp, { sandbox, issuer }: Environment, path
     faults.push({ path: `${path}.redirectUris`, message: `is required for a ${app.kind} app: at least one address` })
   }
   app.redirectUris.forEach((uri, index) => {
-    const message = redirectUriFault(uri, { sandbox, confidential: app.kind === 'confidential' })
+    const message =
+      app.profile === 'fapi2' && !uri.startsWith('https:')
+        ? 'must be an https address: fapi2 has no others'
+        : redirectUriFault(uri, { sandbox, confidential: app.kind === 'confidential' })
     if (message) faults.push({ path: `${path}.redirectUris.${index}`, message })
     if (app.redirectUris.indexOf(uri) < index)
       faults.push({ path: `${path}.redirectUris.${index}`, message: 'is listed twice' })

@@ -12,7 +12,7 @@ import type { Database } from '../storage/database.ts'
 import { type Named, prepared } from '../storage/prepared.ts'
 import type { AppRow, CredentialRow } from '../storage/tables.ts'
 import type { ClientMetadata } from './engine.ts'
-import { isProfile, type ProfileName, profiles } from './profiles.ts'
+import { acceptsMethod, acceptsRedirect, isProfile, type ProfileName, profiles } from './profiles.ts'
 
 /** What a page or a rule wants to know of a client. */
 export interface ClientRecord {
@@ -158,7 +158,7 @@ export const createClients = (deps: { database: Database; environment: Environme
     const profile = row.profile ?? 'smart'
     const authMethod = row.auth_method ?? (row.kind === 'public' ? 'none' : 'client_secret_basic')
     // A newer server may have written it: better nobody's client than one by softer rules.
-    if (!isProfile(profile) || !isAuthMethod(authMethod)) return undefined
+    if (!isProfile(profile) || !isAuthMethod(authMethod) || !acceptsMethod(profile, authMethod)) return undefined
     const secrets =
       authMethod === 'client_secret_basic'
         ? await findSecrets(database.db, { credentialId: row.credentialId, now: now() })
@@ -172,7 +172,7 @@ export const createClients = (deps: { database: Database; environment: Environme
       jwks: row.jwks === null ? null : JSON.parse(row.jwks),
       jwksUri: row.jwks_uri,
       dpop: row.dpop === 1 || profiles[profile].dpop === 'required',
-      redirectUris: listOf(row.redirect_uris),
+      redirectUris: listOf(row.redirect_uris).filter((uri) => acceptsRedirect(profile, uri)),
       launchUrls: listOf(row.launch_urls),
       logoutUris: listOf(row.logout_uris),
       scopes: row.scopes === null ? null : listOf(row.scopes),

@@ -12,6 +12,8 @@ export interface ClientProfile {
   /** How a confidential client may authenticate (RFC 8414 names); public ones are a matter of `publicClients`. */
   authMethods: readonly string[]
   publicClients: boolean
+  /** Where members may be sent back to: https and nothing else, or by RFC 8252 too (loopback, an app's own scheme). */
+  redirects: 'https' | 'native-too'
   /** How its assertions may be signed. */
   assertionAlgorithms: readonly string[]
   /** What `aud` of an assertion may be: the issuer alone, or the token endpoint too. */
@@ -29,6 +31,7 @@ export const profiles: Readonly<Record<ProfileName, ClientProfile>> = {
   smart: {
     authMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     publicClients: true,
+    redirects: 'native-too',
     assertionAlgorithms: ['RS384', 'ES384'],
     assertionAudience: 'issuer-or-token-endpoint',
     pushedRequests: 'optional',
@@ -39,6 +42,7 @@ export const profiles: Readonly<Record<ProfileName, ClientProfile>> = {
   fapi2: {
     authMethods: ['private_key_jwt'],
     publicClients: false,
+    redirects: 'https',
     assertionAlgorithms: ['PS256', 'ES256', 'EdDSA', 'Ed25519'],
     assertionAudience: 'issuer',
     pushedRequests: 'required',
@@ -51,3 +55,11 @@ export const profileNames = Object.keys(profiles) as ProfileName[]
 
 /** A stored name as a profile's; a row that names none that is known is nobody's client. */
 export const isProfile = (name: string): name is ProfileName => Object.hasOwn(profiles, name)
+
+/** May a client of this profile authenticate so? `none` is a public client's. */
+export const acceptsMethod = (name: ProfileName, method: string): boolean =>
+  method === 'none' ? profiles[name].publicClients : profiles[name].authMethods.includes(method)
+
+/** May a client of this profile have members sent back there? */
+export const acceptsRedirect = (name: ProfileName, uri: string): boolean =>
+  profiles[name].redirects === 'native-too' || URL.parse(uri)?.protocol === 'https:'

@@ -364,6 +364,13 @@ describe('addresses (R41)', () => {
 
 describe('demonstration records', () => {
   const app = { name: 'A', kind: 'public', redirectUris: ['http://127.0.0.1/callback'] }
+  const ecKey = {
+    kty: 'EC',
+    kid: 'a',
+    crv: 'P-256',
+    x: 'UiVqjwEly9DqlsX8QDbqL6S8HtKSj5dLQxu_yauU1wk',
+    y: 'cY6937AtScLDepfS85MLF_jSqsaE3vfhCIoIL3t9iX8',
+  }
   const at = `${SANDBOX}.demonstration.apps.a`
 
   it.each([
@@ -408,7 +415,7 @@ describe('demonstration records', () => {
       'redirectUris: must be empty for a service, which asks no members',
     ],
     [
-      { ...app, kind: 'confidential', jwks: { keys: [{ kty: 'EC' }] }, jwksUri: 'https://a.example/jwks' },
+      { ...app, kind: 'confidential', jwks: { keys: [ecKey] }, jwksUri: 'https://a.example/jwks' },
       'jwksUri: must not be set beside jwks',
     ],
     [
@@ -417,8 +424,12 @@ describe('demonstration records', () => {
     ],
     [{ ...app, jwksUri: 'https://a.example/jwks' }, 'jwksUri: is for a confidential app or a service without a secret'],
     [
-      { ...app, kind: 'confidential', secret: 'x', profile: 'fapi2' },
+      { ...app, kind: 'confidential', secret: 'x', profile: 'fapi2', redirectUris: ['https://a.example/callback'] },
       'profile: fapi2 needs jwks or jwksUri: the app authenticates with keys',
+    ],
+    [
+      { ...app, kind: 'confidential', profile: 'fapi2', jwksUri: 'https://a.example/jwks' },
+      'redirectUris.0: must be an https address: fapi2 has no others',
     ],
     [{ ...app, launchUrls: ['/launch'] }, 'launchUrls.0: must be an absolute address'],
     [{ ...app, logoutUris: ['/bye'] }, 'logoutUris.0: must be an absolute address'],

@@ -58,9 +58,18 @@ describe('config/development.yaml', () => {
       },
       { clientId: 'demo-declined', kind: 'public', attestation: { state: 'declined' } },
       { clientId: 'demo-unanswered', kind: 'public', attestation: null },
+      { clientId: 'demo-asymmetric', kind: 'confidential', secret: null, profile: 'smart' },
+      {
+        clientId: 'demo-fapi2',
+        kind: 'confidential',
+        secret: null,
+        profile: 'fapi2',
+        redirectUris: ['https://127.0.0.1:8443/callback'],
+      },
+      { clientId: 'demo-service', kind: 'service', scopes: ['system/*.rs', 'introspect', 'launches'] },
+      { clientId: 'demo-ehr', kind: 'service', secret: 'demo-ehr-secret', scopes: ['launches'] },
       { clientId: 'demo-resource-server', kind: 'resource-server', secret: 'demo-resource-server-secret' },
     ])
-    expect(sandbox.demonstration?.apps).toHaveLength(5)
   })
 
   it('has the members that the demonstration promises', () => {
@@ -69,6 +78,7 @@ describe('config/development.yaml', () => {
       ['maria', ['maria']],
       ['david', ['david']],
       ['noor', []],
+      ['dr.testwell', []],
     ])
     expect(members[1]?.delegations).toMatchObject([
       { fhirId: 'elena', basis: 'power-of-attorney', relatedPerson: 'david-elena', endsAt: null },

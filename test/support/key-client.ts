@@ -24,7 +24,7 @@ export const makeKey = async (alg: string, kid: string = randomUUID(), over: Any
 }
 
 /** A key of a demonstration app, whose private half is published with the demonstration. */
-export const demonstrationKey = async (clientId: string, alg: 'ES384' | 'RS384'): Promise<ClientKey> => {
+export const demonstrationKey = async (clientId: string, alg: 'ES384' | 'RS384' | 'ES256'): Promise<ClientKey> => {
   const published = JSON.parse(readFileSync('config/demonstration-keys.json', 'utf8'))
   const jwk: AnyJwk = published[clientId].find((key: AnyJwk) => key.alg === alg)
   const publicJwk = Object.fromEntries(
