@@ -5,18 +5,22 @@
  * whether a token that a backend service presents to us is good.
  * Does not own: introspection of refresh tokens itself (the engine), or what ends with a grant (members/connections).
  */
-import { decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose'
+import { type JWTPayload, jwtVerify } from 'jose'
 import type { Api, Environment } from '../config/settings.ts'
 import type { Connections } from '../members/connections.ts'
 import type { GrantContext } from '../members/grants.ts'
 import { REVOKED_TOKENS } from '../recovery/endings.ts'
 import type { EndingsLog } from '../recovery/endings-log.ts'
+import { readCompactJws } from '../resource-server/compact-jws.ts'
 import { contextMembers } from '../smart/launch-context.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import type { ClientRecord, Clients } from './clients.ts'
 import type { IssuerKeys, KeyRing } from './key-ring.ts'
 import { fhirUserUrl } from './subjects.ts'
 import { releasedCategories } from './token-response.ts'
+
+/** As long as a token may be at a resource server, too. */
+const longestToken = 16_384
 
 /** A live access token of this issuer, with the grant it rests on. */
 export interface LiveToken {
@@ -51,17 +55,8 @@ export const createIntrospection = (deps: {
 }) => {
   const { environment, connections, clients, shortLived, keyRing, now } = deps
 
-  const kidOf = (token: string): string | undefined => {
-    try {
-      return decodeProtectedHeader(token).kid
-    } catch {
-      return undefined
-    }
-  }
-
   /** Keys that are published now: what a revoked one signed is no token of ours. */
-  const publishedFor = async (token: string): Promise<IssuerKeys['published']> => {
-    const kid = kidOf(token)
+  const publishedFor = async (kid: unknown): Promise<IssuerKeys['published']> => {
     // Another server may have signed with a key that was made a moment ago.
     if (kid && !keyRing.of(environment.id).signers.some((signer) => signer.kid === kid)) await keyRing.ask()
     return keyRing.of(environment.id).published
@@ -69,7 +64,10 @@ export const createIntrospection = (deps: {
 
   /** The claims of an access token that we signed and that has not ended; undefined for anything else. */
   const claimsOf = async (token: string): Promise<JWTPayload | undefined> => {
-    const published = await publishedFor(token)
+    // The last letter of a signature has bits without a meaning: one token has one spelling, as at any resource server.
+    const read = readCompactJws(token, longestToken)
+    if (!read) return undefined
+    const published = await publishedFor(read.header.kid)
     try {
       const { payload, protectedHeader } = await jwtVerify(token, published, {
         issuer: environment.issuer,

@@ -168,6 +168,12 @@ describe('what is not active [SMART introspection.rfc7662]', () => {
     return `${header}.${token.split('.')[1]}.`
   }
 
+  /** The same bytes: the last four bits of the last letter mean nothing. */
+  const respelt = (token: string): string => {
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    return token.slice(0, -1) + alphabet[alphabet.indexOf(token.at(-1) ?? '') ^ 1]
+  }
+
   it.each([
     ['garbage', () => 'garbage'],
     ['a NUL', () => 'a\u0000b'],
@@ -180,6 +186,7 @@ describe('what is not active [SMART introspection.rfc7662]', () => {
     ['a later end in a real token', (token: string) => changed(token, { exp: 9_999_999_999 })],
     ['a real token without its signature', unsigned],
     ['a real token and more', (token: string) => `${token}x`],
+    ['a real token spelt otherwise', respelt],
   ])('%s', async (_what, make) => {
     const { access_token } = await obtainTokens(app())
     const { status, body } = await introspect(make(access_token))

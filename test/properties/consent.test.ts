@@ -67,9 +67,14 @@ const valuesOf = (page: Page, name: string): string[] =>
 
 const introspect = async (token: string) => (await post(`${sandbox()}/introspect`, { token }, resourceServer)).body
 
+/** The one category whose box is not named by its code (US Core's Clinical Test). */
+const boxes: Record<string, string> = { procedure: 'clinical-test' }
+
 /** A category of a granted scope (`system|code`) is one of those ticked. */
-const isTicked = (category: string, type: string, ticked: readonly string[]): boolean =>
-  ticked.includes(`${type}/${category}`) || ticked.includes(`${type}/${category.split('|').at(-1)}`)
+const isTicked = (category: string, type: string, ticked: readonly string[]): boolean => {
+  const code = category.split('|').at(-1) ?? ''
+  return [category, boxes[code] ?? code].some((each) => ticked.includes(`${type}/${each}`))
+}
 
 /** What of a granted scope nobody left ticked. */
 const unticked = (
