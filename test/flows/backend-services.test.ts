@@ -224,7 +224,7 @@ describe('which API it is for (R6)', () => {
   })
 })
 
-describe('services and apps are kept apart', () => {
+describe('services and apps are kept apart [ASVS 10.4.4]', () => {
   it.each(['authorization_code', 'refresh_token'])('a service may not use %s', async (grant_type) => {
     const more = { grant_type, code: 'x', refresh_token: 'x', redirect_uri: 'http://127.0.0.1/callback' }
     const answer = await ask('demo-service', more)
@@ -331,7 +331,7 @@ describe('introspection and the end of a service’s token', () => {
   })
 })
 
-describe('what discovery says of it [SMART backend.advertised, asymmetric.advertised]', () => {
+describe('what discovery says of it [SMART backend.advertised, asymmetric.advertised] [capability client-confidential-asymmetric]', () => {
   it.each(['smart-configuration', 'openid-configuration', 'oauth-authorization-server'])('%s', async (name) => {
     const document = (await (await fetch(`${issuer()}/.well-known/${name}`)).json()) as Record<string, string[]>
     expect(document.grant_types_supported).toContain('client_credentials')

@@ -236,7 +236,7 @@ describe('the whole walk with libraries that others wrote', () => {
 })
 
 describe('an authorization request (FAPI 2.0 §5.3.2.2)', () => {
-  it('that was not pushed is refused', async () => {
+  it('that was not pushed is refused [FAPI par]', async () => {
     const response = await new Visitor().send(authorizationUrl(app(), pkce().challenge))
     const told = new URL(response.headers.get('location') ?? '').searchParams
     expect(told.get('error')).toBe('invalid_request')
@@ -246,11 +246,11 @@ describe('an authorization request (FAPI 2.0 §5.3.2.2)', () => {
   })
 
   it.each<[string, Record<string, string | null>]>([
-    ['without PKCE', { code_challenge: null, code_challenge_method: null }],
-    ['with PKCE plain', { code_challenge_method: 'plain' }],
+    ['without PKCE [FAPI pkce]', { code_challenge: null, code_challenge_method: null }],
+    ['with PKCE plain [FAPI pkce]', { code_challenge_method: 'plain' }],
     ['without redirect_uri', { redirect_uri: null }],
     ['with another port', { redirect_uri: 'https://127.0.0.1:8444/callback' }],
-    ['with a query', { redirect_uri: `${callback}?x=1` }],
+    ['with a query [FAPI redirect-variants]', { redirect_uri: `${callback}?x=1` }],
     ['over http', { redirect_uri: 'http://127.0.0.1:8443/callback' }],
     ['on loopback', { redirect_uri: 'http://127.0.0.1/callback' }],
     ['for a token', { response_type: 'token' }],
@@ -262,13 +262,13 @@ describe('an authorization request (FAPI 2.0 §5.3.2.2)', () => {
     expect(answer.body).not.toHaveProperty('request_uri')
   })
 
-  it('is answered with the issuer’s name, and a code that lives a minute at most (RFC 9207)', async () => {
+  it('is answered with the issuer’s name, and nothing but code and state (RFC 9207) [FAPI iss] [RFC 9207 success]', async () => {
     const { callback: back } = await codeFor()
     expect(back.searchParams.get('iss')).toBe(app().issuer)
     expect([...back.searchParams.keys()].sort()).toEqual(['code', 'iss', 'state'])
   })
 
-  it('EnsureAuthorizationRequestWithLongState', async () => {
+  it('EnsureAuthorizationRequestWithLongState [FAPI long-state]', async () => {
     const state = Array.from({ length: 2000 }, (_, i) => String.fromCharCode(33 + (i % 94))).join('')
     expect((await codeFor(app(), key, { state })).callback.searchParams.get('state')).toBe(state)
   })
@@ -279,7 +279,7 @@ describe('an authorization request (FAPI 2.0 §5.3.2.2)', () => {
     expect((await pushAs(of, twinKey)).status).toBe(201)
   })
 
-  it.each(['public-fapi2', 'secret-fapi2'])('%s is nobody’s client', async (clientId) => {
+  it.each(['public-fapi2', 'secret-fapi2'])('%s is nobody’s client [FAPI confidential]', async (clientId) => {
     const authorization = `Basic ${Buffer.from('secret-fapi2:a-secret-of-fapi2').toString('base64')}`
     const headers: Record<string, string> = clientId === 'secret-fapi2' ? { authorization } : {}
     const pushed = await post(par(), requestOf(app(clientId), pkce().challenge), headers)
@@ -289,7 +289,7 @@ describe('an authorization request (FAPI 2.0 §5.3.2.2)', () => {
 })
 
 describe('a code (FAPI 2.0 §5.3.2.1)', () => {
-  it('AttemptReuseAuthorizationCodeAfterOneSecond: refused, and what it gave is worth nothing', async () => {
+  it('AttemptReuseAuthorizationCodeAfterOneSecond: refused, and what it gave is worth nothing [FAPI code-reuse]', async () => {
     const code = await codeFor()
     const { body } = await redeem(code)
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 1000 })
@@ -298,20 +298,20 @@ describe('a code (FAPI 2.0 §5.3.2.1)', () => {
     expect(later).toMatchObject({ status: 400, body: { error: 'invalid_grant', error_subcode: 'code_reused' } })
   })
 
-  it('AttemptToUseExpiredAuthCode', async () => {
+  it('AttemptToUseExpiredAuthCode [FAPI expired-code] [FAPI code-lifetime]', async () => {
     const code = await codeFor()
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 })
     expect(await redeem(code)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
   })
 
-  it('EnsureAuthorizationCodeIsBoundToClient', async () => {
+  it('EnsureAuthorizationCodeIsBoundToClient [FAPI code-client]', async () => {
     const code = await codeFor()
     const stolen = await redeem(code, { clientId: 'twin', by: twinKey })
     expect(stolen).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
     expect((await redeem(code)).status).toBe(200)
   })
 
-  it('is redeemed only with its verifier', async () => {
+  it('is redeemed only with its verifier [FAPI pkce]', async () => {
     const code = await codeFor()
     expect((await redeem({ ...code, verifier: 'x'.repeat(43) })).body.error).toBe('invalid_grant')
     const fields = { grant_type: 'authorization_code', code: code.code, redirect_uri: callback }
@@ -321,7 +321,7 @@ describe('a code (FAPI 2.0 §5.3.2.1)', () => {
 })
 
 describe('tokens are bound to a key', () => {
-  it('DpopNegativeTests: without a proof, or with one that is not good, nothing is issued', async () => {
+  it('DpopNegativeTests: without a proof, or with one that is not good, nothing is issued [FAPI sender-constrained]', async () => {
     const code = await codeFor()
     expect(await redeem(code, { proven: null })).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
     const weak = await proofKey('ES384')
@@ -332,7 +332,7 @@ describe('tokens are bound to a key', () => {
     expect(renewed).toMatchObject({ status: 400, body: { error: 'invalid_dpop_proof' } })
   })
 
-  it('CheckDpopProofNbfExp: times in a proof hold, where it has them', async () => {
+  it('CheckDpopProofNbfExp: times in a proof hold, where it has them [FAPI clock-skew]', async () => {
     const { body } = await redeem(await codeFor())
     const now = Math.floor(Date.now() / 1000)
     const renew = async (claims: Record<string, number>) =>
@@ -365,11 +365,14 @@ describe('an assertion', () => {
     ['of the day after tomorrow', () => ({ claims: { iat: now() + 120, nbf: now() + 120 } })],
     ['without an id', () => ({ claims: { jti: undefined } })],
     ['of another client', () => ({ claims: { iss: 'twin' } })],
-  ])('%s is refused, where requests are pushed and where tokens are got', async (_what, over) => {
-    expect(await pushAs(app(), key, {}, { over: over() })).toMatchObject(refused)
-    const fields = { grant_type: 'refresh_token', refresh_token: 'x' }
-    expect(await token(fields, { over: over() })).toMatchObject(refused)
-  })
+  ])(
+    '%s is refused, where requests are pushed and where tokens are got [FAPI aud] [ASVS 10.4.10]',
+    async (_what, over) => {
+      expect(await pushAs(app(), key, {}, { over: over() })).toMatchObject(refused)
+      const fields = { grant_type: 'refresh_token', refresh_token: 'x' }
+      expect(await token(fields, { over: over() })).toMatchObject(refused)
+    },
+  )
 
   it('counts once, also between two endpoints', async () => {
     const over = { claims: { jti: randomUUID() } }
@@ -383,7 +386,7 @@ describe('an assertion', () => {
   })
 
   it.each(['RS256', 'RS384', 'ES384', 'PS384'])(
-    'signed by %s is refused, though the key is registered',
+    'signed by %s is refused, though the key is registered [FAPI algorithms]',
     async (alg) => {
       expect(await pushAs(app('widest'), widest[alg] as ClientKey)).toMatchObject(refused)
     },

@@ -52,7 +52,7 @@ const isSignedIn = async (visitor: Visitor): Promise<boolean> =>
 const asksWhether = (page: Page): boolean => page.html.includes('name="csrf"') && textOf(page).includes('Sign out?')
 
 describe('an app that sends people to sign out', () => {
-  it('has them asked, and back at its registered address with its state', async () => {
+  it('has them asked, and back at its registered address with its state [FAPI logout]', async () => {
     const { visitor, tokens } = await connect()
     const page = await visitor.open(
       logoutUrl({ id_token_hint: tokens.id_token, post_logout_redirect_uri: back, state: 'a b&c=d' }),
@@ -130,7 +130,7 @@ describe('an app that sends people to sign out', () => {
   })
 })
 
-describe('a request to sign out that is not right', () => {
+describe('a request to sign out that is not right [FAPI logout]', () => {
   const lying: [string, (hint: string) => Record<string, string>][] = [
     [
       'an address that is not registered',
@@ -205,7 +205,7 @@ describe('a request to sign out that is not right', () => {
   })
 })
 
-describe('signing out cannot be forced upon people', () => {
+describe('signing out cannot be forced upon people [ASVS 10.6.2] [FAPI logout]', () => {
   it.each([
     [
       'by opening the address',

@@ -38,7 +38,7 @@ const keptNothing = async <T>(work: () => Promise<T>): Promise<T> => {
   return answer
 }
 
-describe('who may not register', () => {
+describe('who may not register [ASVS 10.4.7]', () => {
   it('without a token: 401 that names no error, as who presented nothing is told (RFC 6750 section 3.1)', async () => {
     const { status, headers, body } = await keptNothing(() => send(address(), { body: steps }))
     expect(status).toBe(401)
@@ -169,7 +169,7 @@ describe('what nobody may', () => {
   )
 })
 
-describe('somebody else’s registration', () => {
+describe('somebody else’s registration [ASVS 10.4.7]', () => {
   const registered = async () => (await send(address(), { body: steps, token: await initialToken(server) })).body
 
   it.each(['GET', 'PUT', 'DELETE'])(
@@ -218,7 +218,7 @@ describe('somebody else’s registration', () => {
     ['another kind of app', { token_endpoint_auth_method: 'client_secret_basic' }],
     ['a redirect address that is none', { redirect_uris: ['http://evil.example.com'] }],
     ['a statement that it did not begin with', { software_statement: 'a.b.c' }],
-  ])('PUT with %s is refused, and nothing changes', async (_, over) => {
+  ])('PUT with %s is refused, and nothing changes [SMART asymmetric.jwks-protected]', async (_, over) => {
     const { registration_client_uri: url, registration_access_token: token, client_id } = await registered()
     const answer = await send(url, { method: 'PUT', token, body: { ...steps, client_id, ...over } })
     expect(answer.status).toBe(400)

@@ -43,7 +43,7 @@ const rows = (sql: string, ...params: string[]) => {
 }
 
 describe('registering', () => {
-  it('a public app is confirmed with a client_id and all that was registered, and no secret [SMART app-launch.register-client-id]', async () => {
+  it('a public app is confirmed with a client_id and all that was registered, and no secret [SMART app-launch.register-client-id] [SMART asymmetric.client-id]', async () => {
     const { status, body, headers } = await register({
       ...steps,
       client_uri: 'https://steps.example.com',

@@ -107,7 +107,7 @@ describe('what is made of it', () => {
       expect(metadata).not.toHaveProperty(name)
   })
 
-  it('of keys only public members are kept, and of them those that there are [SMART asymmetric.jwks-inline]', () => {
+  it('of keys only public members are kept, and of them those that there are [SMART asymmetric.jwks-inline] [SMART asymmetric.jwks-protected]', () => {
     const { jwks } = read(
       asymmetric({ jwks: { keys: [{ ...p384, x5u: 'https://evil.example', note: 'x' }], more: 1 } }),
     )
@@ -164,7 +164,7 @@ describe('scopes are those that the policy gives, never more', () => {
   })
 })
 
-describe('a policy cannot be gone beyond', () => {
+describe('a policy cannot be gone beyond [ASVS 10.4.7]', () => {
   it.each<[string, object, Partial<RegistrationPolicy>, RegExp]>([
     ['a public app where none may', app, { kinds: ['confidential'] }, /^token_endpoint_auth_method: is of a kind/],
     [

@@ -81,7 +81,7 @@ const special6 = [
   ...['ff02::1', '2001:db8::1', '2002:7f00:1::', '64:ff9b::7f00:1', '2001::1', '::127.0.0.1', '3fff::1', '100::1'],
 ]
 
-describe('an address that is not on the public internet', () => {
+describe('an address that is not on the public internet [OWASP ssrf-addresses]', () => {
   const guarded = createGuardedFetch({ allowLoopback: false, millis: 1000 })
 
   it.each(special)('https://%s is refused as it stands', async (address) => {
@@ -191,7 +191,7 @@ describe('where the issuer is on this machine itself', () => {
 describe('what an answer may cost', () => {
   const guarded = createGuardedFetch({ allowLoopback: true, millis: 300, bytes: 1000 })
 
-  it.each([301, 302, 303, 307, 308, 304])('a redirect (%i) is not followed', async (status) => {
+  it.each([301, 302, 303, 307, 308, 304])('a redirect (%i) is not followed [OWASP ssrf-redirects]', async (status) => {
     let followed = 0
     const target = await serve((_req, res) => {
       followed += 1
@@ -202,7 +202,7 @@ describe('what an answer may cost', () => {
     expect(followed).toBe(0)
   })
 
-  it('a body that is too large, said or unsaid', async () => {
+  it('a body that is too large, said or unsaid [OWASP ssrf-caps]', async () => {
     const { url } = await serve(json('x'.repeat(2000)))
     expect(await refusal(guarded.fetch(url))).toBe('the answer is larger than 1000 bytes')
     const chunked = await serve((_req, res) => {
@@ -213,7 +213,7 @@ describe('what an answer may cost', () => {
     expect(await refusal(guarded.fetch(chunked.url))).toBe('the answer is larger than 1000 bytes')
   })
 
-  it('a body that comes drop by drop', async () => {
+  it('a body that comes drop by drop [OWASP ssrf-caps]', async () => {
     const { url } = await serve((_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' })
       const timer = setInterval(() => res.write(' '), 50)
@@ -224,7 +224,7 @@ describe('what an answer may cost', () => {
     expect(performance.now() - began).toBeLessThan(2000)
   })
 
-  it('an answer that never begins, and a connection that says nothing', async () => {
+  it('an answer that never begins, and a connection that says nothing [OWASP ssrf-caps]', async () => {
     const { url } = await serve(() => undefined)
     expect(await refusal(guarded.fetch(url))).toBe('the answer took too long')
     const silent = createTcpServer(() => undefined).listen(0, '127.0.0.1')
@@ -283,7 +283,7 @@ describe('JSON', () => {
     },
   )
 
-  it('nothing of an answer is in what is told of it', async () => {
+  it('nothing of an answer is in what is told of it [OWASP ssrf-caps]', async () => {
     const { url } = await serve((_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' })
       res.end('root:x:0:0')
