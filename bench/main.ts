@@ -8,6 +8,7 @@ import { benchLargeHouse } from './large-house-bench.ts'
 import { benchOperations } from './operations.ts'
 import { circumstances, type Section, shown, writeResults } from './report.ts'
 import { benchRevocation } from './revocation.ts'
+import { benchServices } from './services.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { benchSignInBurst } from './sign-in-burst.ts'
 import { createStores, type Stores } from './systems.ts'
@@ -15,6 +16,7 @@ import { benchTwoServers } from './two-servers.ts'
 import { benchVerify } from './verify.ts'
 
 const others: Record<string, (settings: Settings, stores: Stores) => Promise<Section[]>> = {
+  services: benchServices,
   verify: benchVerify,
   revocation: benchRevocation,
   'two-servers': benchTwoServers,

@@ -54,7 +54,8 @@ const writeConfiguration = (folder: string, members: number): string => {
     email: `${name}@example.org`,
     patients: { [name]: { name: `Member ${name}`, birthDate: '1980-01-01', coverageLabel: 'Bench' } },
   })
-  const [app] = Object.values<{ attestation: object }>(prairie.environments.sandbox.demonstration.apps)
+  const { apps } = prairie.environments.sandbox.demonstration
+  const [app] = Object.values<{ attestation: object }>(apps)
   prairie.environments.sandbox.demonstration = {
     apps: {
       'bench-app': {
@@ -66,6 +67,14 @@ const writeConfiguration = (folder: string, members: number): string => {
         redirectUris: [redirectUri],
         // Members meet the consent page, and no warning before it.
         attestation: app?.attestation,
+      },
+      'demo-service': apps['demo-service'],
+      'bench-service': {
+        name: 'Bench service',
+        kind: 'service',
+        secret: 'bench-secret',
+        developer: 'Bench',
+        scopes: ['system/*.rs'],
       },
       [resourceServer.id]: {
         name: 'Bench FHIR server',

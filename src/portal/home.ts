@@ -23,11 +23,12 @@ const demonstrationOf = (
       actsFor: member.delegations.map((delegation) => delegation.name),
       practitioner: member.fhirUser !== null,
     })),
-    apps: demonstration.apps.map(({ clientId, name, kind, secret, redirectUris }) => ({
+    apps: demonstration.apps.map(({ clientId, name, kind, secret, jwks, jwksUri, redirectUris }) => ({
       clientId,
       name,
       kind,
       secret,
+      hasKeys: jwks !== null || jwksUri !== null,
       redirectUris,
       attestation: kind === 'resource-server' || kind === 'service' ? null : stateOf(clientId),
     })),

@@ -284,6 +284,8 @@ export interface HomePage {
           name: string
           kind: 'public' | 'confidential' | 'resource-server' | 'service'
           secret: string | null
+          /** It authenticates with a key instead. */
+          hasKeys: boolean
           redirectUris: string[]
           /** Null: it asks no members. */
           attestation: AttestationFace['state'] | null
@@ -306,8 +308,8 @@ export interface DemoPage {
   redirectUri: string
   /** The address of fhirclient's browser file; null where the package is not installed. */
   script: string | null
-  /** What the app asks for: `always`, one of `everything` and `claims`, and `offline` if the person wants. */
-  scopes: { always: string; offline: string; everything: string; claims: string }
+  /** What the app asks for: `always`, one of `everything` and `claims`, and `offline` if the person wants; or `launched`. */
+  scopes: { always: string; offline: string; everything: string; claims: string; launched: string }
   /** Whom one can sign in as; empty where nobody is published. */
   members: { username: string; password: string; name: string; own: boolean; actsFor: string[] }[]
   /** The words that the scripts need. */
@@ -325,6 +327,31 @@ export interface EncounterPage {
   action: string
   denyAction: string
   switchAction: string
+  csrf: string
+}
+
+/** Where a developer launches an app as a portal or an EHR would. */
+export interface LauncherPage {
+  apps: { clientId: string; name: string }[]
+  /** Values of the field `who`: user name and patient, with a bar between them. */
+  people: {
+    name: string
+    username: string
+    password: string
+    practitioner: boolean
+    patients: { value: string; name: string }[]
+  }[]
+  /** By patient; values of the field `encounter`: patient and visit, with a bar between them. */
+  visits: { name: string; visits: { value: string; day: string; kind: string }[] }[]
+  /** What the fields say. */
+  form: Record<'app' | 'other' | 'who' | 'encounter' | 'banner' | 'intent' | 'fhirContext', string>
+  /** By field; `message` is what the launch API says, in its own words, or null. */
+  faults: { field: keyof LauncherPage['form']; message: string | null }[]
+  /** A launch that was made; `launchUrl` is null for an app with no launch address, or several. */
+  made: { launch: string; launchUrl: string | null; minutes: number } | null
+  /** What `iss` says. */
+  iss: string
+  action: string
   csrf: string
 }
 
@@ -350,5 +377,6 @@ export interface Pages {
   error: ErrorPage
   home: HomePage
   'sandbox/demo': DemoPage
+  'sandbox/launcher': LauncherPage
   'sandbox/letters': LettersPage
 }
