@@ -263,24 +263,6 @@ export const scopeChecks: readonly Check[] = [
     },
   },
   {
-    id: 'scopes.online',
-    title: 'online_access brings a refresh token for as long as the person is there',
-    expected: 'online_access in the answer, with a refresh token',
-    hint: 'Give one, bound to the session; or drop permission-online.',
-    section: 'SMART App Launch 2.2, Scopes and Launch Context, permission-online',
-    needs: 'member',
-    async run(examination) {
-      const { scope, body } = await withScopes(examination, 'permission-online', (usual) => [
-        ...usual.filter((each) => each !== 'offline_access'),
-        'online_access',
-      ])
-      const faults: string[] = []
-      if (!scope.includes('online_access')) faults.push('online_access was not granted')
-      if (typeof body.refresh_token !== 'string') faults.push('no refresh token')
-      return faultless(faults, 'a refresh token')
-    },
-  },
-  {
     id: 'context.encounter',
     title: 'launch/encounter brings an encounter',
     expected: 'encounter in the answer: a bare id',
@@ -299,6 +281,24 @@ export const scopeChecks: readonly Check[] = [
         typeof body.encounter === 'string' && /^[A-Za-z0-9.-]{1,64}$/.test(body.encounter),
         body.encounter ? 'an encounter' : 'none',
       )
+    },
+  },
+  {
+    id: 'scopes.online',
+    title: 'online_access brings a refresh token for as long as the person is there',
+    expected: 'online_access in the answer, with a refresh token',
+    hint: 'Give one, bound to the session; or drop permission-online.',
+    section: 'SMART App Launch 2.2, Scopes and Launch Context, permission-online',
+    needs: 'member',
+    async run(examination) {
+      const { scope, body } = await withScopes(examination, 'permission-online', (usual) => [
+        ...usual.filter((each) => each !== 'offline_access'),
+        'online_access',
+      ])
+      const faults: string[] = []
+      if (!scope.includes('online_access')) faults.push('online_access was not granted')
+      if (typeof body.refresh_token !== 'string') faults.push('no refresh token')
+      return faultless(faults, 'a refresh token')
     },
   },
 ]

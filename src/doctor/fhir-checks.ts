@@ -64,7 +64,9 @@ export const fhirChecks: readonly Check[] = [
       const named = oauthUris(json)
       if (named.size === 0) return passed('it names none, which is allowed')
       const faults = [...named].flatMap(([name, address]) =>
-        typeof smart[name] === 'string' && smart[name] !== address ? [`${name} is ${address}, and ${smart[name]}`] : [],
+        URL.canParse(String(smart[name])) && smart[name] !== address
+          ? [`${name} is ${address}, and ${smart[name]}`]
+          : [],
       )
       return faultless(faults, `${named.size} addresses agree`)
     },

@@ -4,6 +4,7 @@ import { foreignOrigin } from './discovery-checks.ts'
 import { seenIn } from './documents.ts'
 import { nobody } from './endpoint-checks.ts'
 import type { Examination } from './examination.ts'
+import { formsOf } from './html-forms.ts'
 import type { Answer } from './http.ts'
 
 const section = 'RFC 6749, section 4.1.2.1; RFC 9700, section 4.11; R12'
@@ -24,21 +25,32 @@ const request = (parameters: Record<string, string> = {}): URLSearchParams =>
 const withQuery = (address: string, query: URLSearchParams): string =>
   address + (address.includes('?') ? '&' : '?') + query
 
-const open = async ({ server, http }: Examination, query: URLSearchParams): Promise<Answer> =>
-  http.send(withQuery(await server.endpoint('authorization_endpoint'), query), { headers: { accept: 'text/html' } })
-
-/** By POST; hops within the server are followed, as a browser would. */
-const post = async (examination: Examination, body: URLSearchParams): Promise<Answer> => {
-  const { server, http } = examination
-  const address = await server.endpoint('authorization_endpoint')
-  let answer = await http.send(address, { method: 'POST', headers: { accept: 'text/html' }, body })
+/** Hops within the server are followed, as a browser would. */
+const follow = async ({ http }: Examination, first: Answer): Promise<Answer> => {
+  let answer = first
   for (let hops = 0; hops < 3; hops++) {
     const next = URL.parse(answer.headers.get('location') ?? '', answer.url)
-    if (answer.status < 300 || answer.status >= 400 || next?.origin !== new URL(address).origin) break
+    if (answer.status < 300 || answer.status >= 400 || next?.origin !== new URL(first.url).origin) break
     answer = await http.send(next.href, { headers: { accept: 'text/html' } })
   }
   return answer
 }
+
+const open = async (examination: Examination, query: URLSearchParams): Promise<Answer> => {
+  const address = withQuery(await examination.server.endpoint('authorization_endpoint'), query)
+  return follow(examination, await examination.http.send(address, { headers: { accept: 'text/html' } }))
+}
+
+const post = async (examination: Examination, body: URLSearchParams): Promise<Answer> => {
+  const address = await examination.server.endpoint('authorization_endpoint')
+  return follow(
+    examination,
+    await examination.http.send(address, { method: 'POST', headers: { accept: 'text/html' }, body }),
+  )
+}
+
+const asksToSignIn = ({ text }: Answer): boolean =>
+  formsOf(text).some(({ fields }) => fields.some(({ type }) => type === 'password'))
 
 /** Did the browser stay, on a page that says that something is wrong? */
 const stays = (answer: Answer): boolean => {
@@ -48,6 +60,7 @@ const stays = (answer: Answer): boolean => {
 
 const refusesWithPage = (answer: Answer) => {
   if (!stays(answer)) return failed(seenIn(answer))
+  if (asksToSignIn(answer)) return failed('the member is asked to sign in')
   if (answer.status >= 400 && answer.status < 500 && !answer.headers.get('location')) return passed(seenIn(answer))
   // Some show the page with 200, or at an address of its own.
   return answer.status < 400 ? warned(`${seenIn(answer)}; 400 would say that it was refused`) : failed(seenIn(answer))
@@ -141,11 +154,8 @@ export const pageChecks: readonly Check[] = [
     async run(examination) {
       const { app } = examination
       for (const uri of wrongRedirects(app.redirectUri)) {
-        const answer = await open(examination, await app.parameters({ redirect_uri: uri }))
-        const verdict = refusesWithPage(answer)
+        const verdict = refusesWithPage(await open(examination, await app.parameters({ redirect_uri: uri })))
         if (verdict.outcome !== 'passed') return verdict
-        // Within the server there may be a sign-in that comes after all.
-        if (answer.headers.get('location') !== null) return failed(seenIn(answer))
       }
       return passed('a page, each time')
     },

@@ -55,8 +55,10 @@ export const refreshChecks: readonly Check[] = [
       const { answer } = await app.refreshed()
       if (answer.status !== 200 || !isObject(answer.json)) return failed(seenIn(answer))
       const faults = answerFaults(answer.json, first.scope)
-      for (const name of ['scope', 'patient'] as const)
-        if (answer.json[name] !== undefined && answer.json[name] !== first.body[name]) faults.push(`another ${name}`)
+      for (const name of ['scope', 'patient'] as const) {
+        const [before, now] = [first.body[name], answer.json[name]]
+        if (before !== undefined && now !== undefined && before !== now) faults.push(`another ${name}`)
+      }
       return faultless(faults, 'the same')
     },
   },

@@ -4,7 +4,8 @@ import { parseScopes } from '../smart/scope.ts'
 import { covers } from '../smart/scope-set.ts'
 import { NoCode, type Tokens } from './app.ts'
 import { type Check, failed, faultless, passed, Skip, skipped, told, type Verdict, warned } from './check.ts'
-import { isObject, type Json, seenIn, textOf, trimmed } from './documents.ts'
+import { foreignOrigin } from './discovery-checks.ts'
+import { isObject, isOpen, type Json, seenIn, textOf, trimmed } from './documents.ts'
 import type { Examination } from './examination.ts'
 import type { Answer } from './http.ts'
 
@@ -144,6 +145,38 @@ export const tokenChecks: readonly Check[] = [
     },
   },
   {
+    id: 'context.banner',
+    title: 'Whether the app must show a banner is said by true or false',
+    expected: 'need_patient_banner, where it is there, is a boolean',
+    hint: 'Send true or false, not a text.',
+    section: 'SMART App Launch 2.2, Scopes and Launch Context, Launch context arrives with your access_token',
+    needs: 'member',
+    async run({ app }) {
+      const { need_patient_banner: banner } = (await app.main()).body
+      if (banner === undefined) return skipped('no banner is spoken of; it shows in a launch from an EHR or a portal')
+      return told(typeof banner === 'boolean', JSON.stringify(banner))
+    },
+  },
+  {
+    id: 'context.style',
+    title: 'The style that apps are handed can be read',
+    expected: 'smart_style_url, where it is there, leads to a JSON object for any origin',
+    hint: 'Serve it with Access-Control-Allow-Origin: *; a new style has a new address.',
+    section: 'SMART App Launch 2.2, Scopes and Launch Context, Styling',
+    needs: 'member',
+    async run({ app, http }) {
+      const { smart_style_url: style } = (await app.main()).body
+      if (style === undefined) return skipped('no style is named; it shows in a launch from an EHR or a portal')
+      if (typeof style !== 'string' || !URL.canParse(style)) return failed('smart_style_url is no address')
+      const answer = await http.send(style, { headers: { origin: foreignOrigin } })
+      if (answer.status !== 200 || !isObject(answer.json)) return failed(seenIn(answer))
+      return told(
+        isOpen(answer, foreignOrigin),
+        isOpen(answer, foreignOrigin) ? 'a JSON object' : 'no Access-Control-Allow-Origin',
+      )
+    },
+  },
+  {
     id: 'R3.scope',
     title: 'No more is granted than was asked for',
     expected: 'scopes of the request, or narrower ones',
@@ -173,7 +206,8 @@ export const tokenChecks: readonly Check[] = [
       const faults: string[] = []
       const [scope, patient] = [claims.scope ?? claims.scp, claims.patient ?? claims.patient_id]
       if (scope !== undefined && !sameScopes(scope, body.scope)) faults.push('another scope')
-      if (patient !== undefined && patient !== body.patient) faults.push('another patient')
+      if (patient !== undefined && body.patient !== undefined && patient !== body.patient)
+        faults.push('another patient')
       if (claims.exp && claims.iat && Number.isInteger(body.expires_in)) {
         const life = claims.exp - claims.iat
         if (Math.abs(life - Number(body.expires_in)) > 5)

@@ -44,6 +44,9 @@ const promise = ({ id, action, method, buttons, fields }: Form): number => {
   return back.test(said) ? -1 : 1
 }
 
+const isOnce = ({ value, label }: Form['fields'][number]): boolean =>
+  /\b(once|one time|this time)\b/i.test(`${value} ${label}`)
+
 /** The fields that a form would send, with the person's choices. */
 const filled = (form: Form, person: Person): URLSearchParams => {
   const body = new URLSearchParams()
@@ -61,7 +64,9 @@ const filled = (form: Form, person: Person): URLSearchParams => {
     const meant = patient
       ? choices.find(({ label, value }) => value === patient || label.toLowerCase().includes(patient.toLowerCase()))
       : undefined
-    const chosen = meant ?? choices.find((choice) => choice.on) ?? choices[0]
+    const usual = choices.find((choice) => choice.on) ?? choices[0]
+    // Sharing once would leave nothing to refresh.
+    const chosen = meant ?? (usual && isOnce(usual) ? choices.find((choice) => !isOnce(choice)) : undefined) ?? usual
     if (chosen) body.append(name, chosen.value)
   }
   const [button] = form.buttons.filter(({ text }) => !back.test(text))
