@@ -10,33 +10,36 @@ import { resourceTypes } from '../smart/resource-types.ts'
 
 const mostItems = 20
 
-/** Nothing that a page, a log or a store would bend. */
-const printable = /^[^\p{Cc}\p{Cs}]*$/u
-
-const text = (max: number) => {
-  const accepted = `must be text of 1 to ${max} characters`
-  return z
-    .string({ error: ({ input }) => (input === undefined ? 'is required' : accepted) })
-    .min(1, accepted)
-    .max(max, accepted)
-    .regex(printable, 'must not have control characters')
+/** Told once, whatever is wrong with a value. */
+const matching = (pattern: RegExp, accepted: string) => {
+  const said = ({ input }: { input?: unknown }) => (input === undefined ? 'is required' : accepted)
+  return z.string({ error: said }).regex(pattern, accepted)
 }
 
-const id = text(64).regex(/^[A-Za-z0-9.-]{1,64}$/, 'must be a FHIR id: 1 to 64 letters, digits, hyphens and dots')
+/** Without what a page, a log or a store would bend. */
+const text = (max: number) =>
+  matching(
+    new RegExp(`^[^\\p{Cc}\\p{Cs}]{1,${max}}$`, 'u'),
+    `must be text of 1 to ${max} characters, without control characters`,
+  )
 
-const uri = text(500).regex(/^[A-Za-z][A-Za-z0-9+.-]*:[^\s]+$/, 'must be an absolute URI')
+const id = matching(/^[A-Za-z0-9.-]{1,64}$/, 'must be a FHIR id: 1 to 64 letters, digits, hyphens and dots')
 
-const type = text(64).refine((name) => resourceTypes.has(name), 'must be a FHIR resource type')
+const uri = matching(/^[A-Za-z][A-Za-z0-9+.-]*:[^\s\p{Cc}\p{Cs}]{1,400}$/u, 'must be an absolute URI')
 
-const reference = text(200).refine((value) => {
+const type = z.string().refine((name) => resourceTypes.has(name), 'must be a FHIR resource type')
+
+const reference = z.string().refine((value) => {
   const [, name = ''] = /^([A-Za-z]+)\/[A-Za-z0-9.-]{1,64}$/.exec(value) ?? []
   return resourceTypes.has(name)
 }, 'must be a relative reference such as ImagingStudy/17')
 
-const role = text(500).refine(
-  (value) => value === 'launch' || uri.safeParse(value).success,
-  'must be launch or an absolute URI; left out it is launch',
-)
+const role = z
+  .string()
+  .refine(
+    (value) => value === 'launch' || uri.safeParse(value).success,
+    'must be launch or an absolute URI; left out it is launch',
+  )
 
 /** What of an item says which resource it is. */
 const namings = ['reference', 'canonical', 'identifier'] as const
@@ -61,7 +64,8 @@ const item = z
     if (namings.every((name) => each[name] === undefined))
       refuse([], 'must have one of reference, canonical and identifier')
     // Without it nobody could tell whether it is another patient.
-    if (each.reference === undefined && each.type === undefined) refuse(['type'], 'is required beside a reference')
+    if (each.reference === undefined && each.type === undefined)
+      refuse(['type'], 'is required where there is no reference')
     if (each.reference !== undefined && each.type !== undefined && !each.reference.startsWith(`${each.type}/`))
       refuse(['type'], 'must be that of the reference')
     const resource = typeOf(each as FhirContextItem)

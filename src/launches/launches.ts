@@ -51,8 +51,8 @@ interface LaunchableApp {
   /** May it ask for the scope `launch`? */
   mayLaunch: boolean
   launchUrls: readonly string[]
-  /** Would its tokens have room for the context, whatever it asks for? */
-  hasRoom(api: string, context: LaunchContext): boolean
+  /** Would a token have room for the context beside all that the app may read of the patient, whatever is unticked? */
+  hasRoom(api: string, context: LaunchContext, patient: string | undefined): boolean
 }
 
 /** What launches ask of the directory of their issuer. */
@@ -132,7 +132,11 @@ export const createLaunches = (deps: LaunchDeps) => {
     // A practitioner is vouched for by whoever makes the launch.
     if (user && !user.practitioner && patient && !(await directory.mayShare(user.id, patient.id)))
       faults.push({ path: 'patient', message: 'is none whose record this user may share now' })
-    if (app && read.launch && !app.hasRoom(api, { smartStyleUrl: styleUrl(environment), ...read.launch.context }))
+    if (
+      app &&
+      read.launch &&
+      !app.hasRoom(api, { smartStyleUrl: styleUrl(environment), ...read.launch.context }, fhirId)
+    )
       faults.push({ path: 'body', message: 'says more than an access token has room for' })
     return { faults, app, user, patient }
   }

@@ -3,7 +3,6 @@ import { normalizeUsername } from '../accounts/username.ts'
 import type { Environment } from '../config/settings.ts'
 import type { LaunchDirectory } from '../launches/launches.ts'
 import type { Directory } from '../members/directory.ts'
-import { scopesOf } from '../smart/discovery.ts'
 import { sparing } from '../smart/token-size.ts'
 import type { Clients } from './clients.ts'
 import { availableScopes, frameOf } from './resources.ts'
@@ -27,12 +26,12 @@ export const createLaunchDirectory = (deps: {
         apis: client.apis,
         mayLaunch: scopes?.includes('launch') ?? true,
         launchUrls: client.launchUrls,
-        hasRoom(apiId, context) {
+        hasRoom(apiId, context, patient) {
           const api = environment.apis.find(({ id }) => id === apiId)
           if (!api) return false
-          const most = (scopes ?? scopesOf(api, sensitiveCategories)).join(' ')
+          const most = `openid fhirUser launch offline_access online_access patient/*.${api.interactions}`
           const asked = availableScopes(most, api, scopes, sensitiveCategories)
-          return sparing(asked, frameOf(environment, api, clientId, context)) !== undefined
+          return sparing(asked, frameOf(environment, api, clientId, { launch: context, patient })) !== undefined
         },
       }
     },

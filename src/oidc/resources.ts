@@ -5,6 +5,7 @@
  * Does not own: what the member ticks (interactions), the grammar of scopes (smart).
  */
 import type { Api, Environment, Plan } from '../config/settings.ts'
+import type { Launch } from '../launches/launches.ts'
 import { scopesOf, serviceScopesOf } from '../smart/discovery.ts'
 import { contextMembers, type LaunchContext } from '../smart/launch-context.ts'
 import { isSensitiveScope, parseScopes, type Scope, scopeText } from '../smart/scope.ts'
@@ -70,18 +71,23 @@ const isService = ({ oidc }: EngineContext): boolean =>
 /** The engine leaves `aud` out of a token request: RFC 6749 does not know it there. */
 const audienceOf = (ctx: EngineContext): unknown => (isService(ctx) ? ctx.oidc.body?.aud : ctx.oidc.params?.aud)
 
-/** What stands in each access token of an app at an API. */
+/** What a launch tells of the tokens to come. */
+export const knownBy = (launch: Pick<Launch, 'context' | 'patient'> | undefined) =>
+  launch ? { launch: launch.context, patient: launch.patient?.fhirId } : {}
+
+/** What stands in each access token of an app at an API, and what is known of where it was launched, or of its patient. */
 export const frameOf = (
   environment: Environment,
   api: Api,
   clientId: string,
-  launch: LaunchContext = {},
+  known: { launch?: LaunchContext; patient?: string | undefined } = {},
 ): TokenFrame => ({
   issuer: environment.issuer,
   api,
   clientId,
   sensitivities: environment.plan.sensitiveCategories.map(({ code }) => code),
-  context: contextMembers(launch),
+  context: contextMembers(known.launch ?? {}),
+  patient: known.patient,
 })
 
 export const createResources = (deps: {
@@ -168,7 +174,7 @@ export const createResources = (deps: {
           'none of the requested scopes is available to this app here: see scopes_supported in the SMART configuration',
           requested,
         )
-      const frame = frameOf(environment, api, client.clientId, found?.launch.context)
+      const frame = frameOf(environment, api, client.clientId, knownBy(found?.launch))
       const kept = sparing(available, { ...frame, isBound: bindsTokens(ctx) })
       if (!kept)
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)

@@ -78,7 +78,7 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     const scope = answeredScope(grant.row.scope, typeof asked === 'string' ? asked : undefined)
     const api = apiOf(grant)
     if (!api) return scope
-    const frame = frameOf(environment, api, grant.row.client_id, grant.launch)
+    const frame = frameOf(environment, api, grant.row.client_id, { launch: grant.launch, patient: grant.patientFhirId })
     return fitting(scope, { ...frame, isBound: bindsTokens(ctx) })
   }
 

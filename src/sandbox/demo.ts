@@ -20,6 +20,8 @@ const SCOPES = {
   offline: 'offline_access',
   everything: 'patient/*.rs',
   claims: 'patient/Patient.rs patient/Coverage.rs patient/ExplanationOfBenefit.rs',
+  // For the patient of the launch, and for as long as the person is signed in.
+  launched: 'launch openid fhirUser online_access patient/*.rs',
 }
 
 /** What the scripts fill in later stands in their words as it does in the catalogue. */
@@ -71,7 +73,8 @@ export function createDemoPage({
     redirectUri: demoUrl(environment),
     script,
     scopes: SCOPES,
-    members: (environment.demonstration?.members ?? []).map(describeMember),
+    // A practitioner does not open an app by themselves.
+    members: (environment.demonstration?.members ?? []).filter(({ fhirUser }) => fhirUser === null).map(describeMember),
     words: DEMO_WORDS.map((key) => ({ key, text: t(`demo.js.${key}`, BLANKS) })),
   }
 }

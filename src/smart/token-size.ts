@@ -33,6 +33,8 @@ export interface TokenFrame {
   sensitivities: readonly string[]
   /** What is said of where the app was launched; left out where it was not. */
   context?: Record<string, unknown>
+  /** The patient's id where it is known already; else the longest is thought of. */
+  patient?: string | undefined
   /** Is it bound to a key (RFC 9449)? */
   isBound?: boolean
 }
@@ -48,11 +50,11 @@ const encoded = (value: unknown): number => Math.ceil((new TextEncoder().encode(
 
 /** The length of the longest token with exactly these scopes: of a practitioner, with the longest ids, everything sensitive released. */
 export const tokenLength = (scope: string, frame: TokenFrame): number => {
-  const { issuer, api, clientId, sensitivities, context, isBound } = frame
+  const { issuer, api, clientId, sensitivities, context, patient = id, isBound } = frame
   const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, claims } = api.tokenProfile
   const payload = {
     ...claims,
-    ...Object.fromEntries([...patientAliases, 'patient', 'patient_id'].map((name) => [name, id])),
+    ...Object.fromEntries([...patientAliases, 'patient', 'patient_id'].map((name) => [name, patient])),
     fhirUser: `${api.baseUrl}/PractitionerRole/${id}`,
     ...context,
     grant_id: random,
