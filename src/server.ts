@@ -26,6 +26,7 @@ import { createDirectory } from './members/directory.ts'
 import { memberRoutes } from './members/member-routes.ts'
 import { createRecovery } from './members/older-store.ts'
 import { addReminders } from './members/reminders.ts'
+import { brandRoutes, createBrands } from './oidc/brands.ts'
 import { endpointsOf } from './oidc/discovery.ts'
 import { createIssuer } from './oidc/issuers.ts'
 import { createKeyRing } from './oidc/key-ring.ts'
@@ -47,6 +48,8 @@ import { openEndingsLog } from './recovery/endings-log.ts'
 import { demoUrl, findDemoApi } from './sandbox/demo.ts'
 import { demoRoutes } from './sandbox/demo-routes.ts'
 import { createSandboxFhir, type SandboxFhir, type SandboxFhirOptions } from './sandbox/fhir/index.ts'
+import { launcherApi } from './sandbox/launcher.ts'
+import { launcherRoutes } from './sandbox/launcher-routes.ts'
 import { letterRoutes } from './sandbox/letters-routes.ts'
 import { createPeople } from './sandbox/people/index.ts'
 import { sandboxRoutes } from './sandbox/routes.ts'
@@ -263,6 +266,11 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     })
     app.use(registrationRoutes({ environment, registration: made }))
   }
+  const brands = await createBrands({ settings, database, audit, now })
+  for (const environment of environments) {
+    const brand = brands.get(environment.id)
+    if (brand) app.use(brandRoutes(environment, brand))
+  }
   app.use(mountIssuers(issuers))
   for (const { environment, launches, serviceToken } of issuers)
     app.use(launchRoutes({ environment, launches, authorize: serviceToken }))
@@ -302,6 +310,12 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
     )
   }
   const sandboxServers: SandboxFhir[] = []
+  const launcherOf = (environment: Environment, people: ReturnType<typeof createPeople>) => {
+    const issuer = issuers.find(({ environment: each }) => each === environment)
+    if (!issuer) throw new TypeError(`no issuer ${environment.id}`)
+    const forms = createForms({ mac: issuer.formsMac })
+    return launcherRoutes({ environment, people, makeLaunch: issuer.launches.make, views, forms })
+  }
   for (const environment of sandboxes) {
     for (const api of environment.apis.filter(({ sandbox }) => sandbox)) {
       const endpoints = endpointsOf(environment)
@@ -320,6 +334,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
         now,
       })
       sandboxServers.push(fhir)
+      if (api === launcherApi(environment)) app.use(launcherOf(environment, people))
       app.use(sandboxRoutes(fhir, api))
     }
     app.use(demoRoutes({ environment, views }))

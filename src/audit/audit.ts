@@ -65,6 +65,7 @@ export type AuditType =
   | 'store.recovered'
   | 'server.started'
   | 'server.stopped'
+  | 'brand.changed'
   | 'demonstration.loaded'
 
 export interface AuditEvent {

@@ -30,6 +30,9 @@ export const userAccessBrand = section(
       )
       .min(1)
       .max(20)
+      .refine((all) => new Set(all.map(({ system, value }) => JSON.stringify([system, value]))).size === all.length, {
+        error: 'must not name one twice',
+      })
       .optional()
       .describe('By what others know the plan; discovery names the first. Default: the origin of contacts.website.'),
     aliases: z.array(words(100)).max(20).default([]).describe('Other names by which members know the plan.'),

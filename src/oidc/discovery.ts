@@ -47,20 +47,31 @@ const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials']
 /** Of the ID token; `auth_time` and `nonce` where the request calls for them. */
 const claims = ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'fhirUser']
 
+const capabilitiesOf = (apis: readonly Api[]): string[] => [
+  ...smartCapabilities,
+  ...(apis.some(({ encounters }) => encounters) ? ['context-standalone-encounter'] : []),
+]
+
+/** Where an issuer's user-access brand bundle is. */
+export const brandsUrl = ({ endpoints, issuer }: Environment): string => new URL(endpoints.brands.path, issuer).href
+
 /** The SMART configuration of an API, or of the issuer as a whole. */
 export const smartDocument = (environment: Environment, api?: Api): Record<string, unknown> => {
   const apis = api ? [api] : environment.apis
+  const [identifier] = environment.plan.userAccessBrand.identifiers
   return smartConfiguration({
     issuer: environment.issuer,
     endpoints: endpointsOf(environment),
     scopes: scopesOfAll(environment, apis),
-    capabilities: [
-      ...smartCapabilities,
-      ...(apis.some(({ encounters }) => encounters) ? ['context-standalone-encounter'] : []),
-    ],
+    capabilities: capabilitiesOf(apis),
     tokenEndpointAuthMethods: authMethods,
     tokenEndpointAuthAlgorithms: assertionAlgorithms,
     grantTypes,
+    ...(identifier ? { brand: { bundle: brandsUrl(environment), identifier } } : {}),
+    // Of an issuer with one API all documents are the same.
+    associatedEndpoints: environment.apis
+      .filter((other) => environment.apis.length > 1 && other !== api)
+      .map((other) => ({ url: other.baseUrl, capabilities: capabilitiesOf([other]) })),
   })
 }
 

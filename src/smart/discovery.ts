@@ -8,11 +8,15 @@ import { type ResourceScope, spellScope } from './scope.ts'
 
 /** The capabilities of this release. A capability joins when a test exercises it, never before. */
 export const smartCapabilities: readonly string[] = [
+  'launch-ehr',
   'launch-standalone',
   'client-public',
   'client-confidential-symmetric',
   'client-confidential-asymmetric',
   'sso-openid-connect',
+  'context-banner',
+  'context-ehr-encounter',
+  'context-ehr-patient',
   'context-standalone-patient',
   'context-style',
   'permission-offline',
@@ -50,7 +54,15 @@ export interface SmartConfigurationInput {
   tokenEndpointAuthAlgorithms?: readonly string[]
   /** Default `authorization_code` and `refresh_token`. */
   grantTypes?: readonly string[]
+  /** Where the user-access brand bundle is, and by which identifier the plan's brand is found in it. */
+  brand?: { bundle: string; identifier: { system: string | null; value: string } }
+  /** Other FHIR endpoints for which the same issuer gives out tokens. */
+  associatedEndpoints?: readonly { url: string; capabilities: readonly string[] }[]
 }
+
+/** A FHIR Identifier. */
+const identifierOf = ({ system, value }: { system: string | null; value: string }) =>
+  system === null ? { value } : { system, value }
 
 /** The JSON of `/.well-known/smart-configuration`, also for export to a foreign FHIR server (R42). */
 export function smartConfiguration(input: SmartConfigurationInput): Record<string, unknown> {
@@ -75,6 +87,16 @@ export function smartConfiguration(input: SmartConfigurationInput): Record<strin
     ...(endpoints.userinfo && { userinfo_endpoint: endpoints.userinfo }),
     ...(endpoints.management && { management_endpoint: endpoints.management }),
     ...(endpoints.registration && { registration_endpoint: endpoints.registration }),
+    ...(input.brand && {
+      user_access_brand_bundle: input.brand.bundle,
+      user_access_brand_identifier: identifierOf(input.brand.identifier),
+    }),
+    ...(input.associatedEndpoints?.length && {
+      associated_endpoints: input.associatedEndpoints.map(({ url, capabilities }) => ({
+        url,
+        capabilities: [...capabilities],
+      })),
+    }),
     code_challenge_methods_supported: ['S256'],
     capabilities: [...(input.capabilities ?? smartCapabilities)],
   }

@@ -256,6 +256,14 @@ export interface RegistrationTokenRow {
   last_used_at: Millis | null
 }
 
+/** What an issuer's user-access brand bundle says, and since when it has said so. */
+export interface BrandRow {
+  issuer: string
+  /** Of the content: `sha256:{base64url}`. */
+  hash: string
+  changed_at: Millis
+}
+
 /** What a self-test of an issuer found (R40). */
 export interface SelfTestRow {
   id: string
@@ -421,6 +429,7 @@ export interface Tables {
   consents: ConsentRow
   attestations: AttestationRow
   registration_tokens: RegistrationTokenRow
+  brands: BrandRow
   self_tests: SelfTestRow
   refresh_tokens: RefreshTokenRow
   audit: AuditRow

@@ -164,7 +164,7 @@ describe('what nobody may', () => {
       const response = await fetch(address(), { method, headers: { origin: 'https://steps.example.com' } })
       expect(response.status).toBe(405)
       expect(response.headers.get('allow')).toBe('POST')
-      expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+      expect(response.headers.has('access-control-allow-origin')).toBe(false)
     },
   )
 })

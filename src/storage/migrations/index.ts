@@ -17,6 +17,7 @@ import { up as usedBy } from './0004-used-by.needs-0001.ts'
 import { up as auditSearch } from './0005-audit-search.needs-0001.ts'
 import { up as choices } from './0006-choices.needs-0001.ts'
 import { up as protocol } from './0007-protocol.needs-0001.ts'
+import { up as brands } from './0008-brands.needs-0001.ts'
 import { byteOrder } from './byte-order.ts'
 
 const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise<void>> = {
@@ -27,6 +28,7 @@ const MIGRATIONS: Record<string, (db: Kysely<Tables>, engine: Engine) => Promise
   '0005-audit-search.needs-0001': auditSearch,
   '0006-choices.needs-0001': choices,
   '0007-protocol.needs-0001': protocol,
+  '0008-brands.needs-0001': brands,
 }
 
 const newest = Math.max(...Object.keys(MIGRATIONS).map((name) => Number(name.slice(0, 4))))
