@@ -38,6 +38,7 @@ import type { OpenSigner } from './oidc/signer.ts'
 import { createHealth, type Probe } from './ops/health.ts'
 import { createMail } from './ops/mail.ts'
 import { healthRoutes } from './ops/routes.ts'
+import { addSelfTests } from './ops/self-tests.ts'
 import { createAttestations } from './portal/attestation.ts'
 import { createRegistration } from './portal/registration.ts'
 import { registrationRoutes } from './portal/registration-routes.ts'
@@ -198,6 +199,7 @@ export const createServer = async (options: ServerOptions): Promise<Server> => {
 
   const environments = settings.plans.flatMap((plan) => plan.environments)
   addReminders({ database, jobs, environments, mail, audit, i18n, now })
+  addSelfTests({ database, jobs, environments, audit, log, now })
   const ids = environments.map(({ id }) => id)
   const keyDeps = { database, sealer, audit, now }
   await Promise.all(ids.map((id) => ensureKeys(id, keyDeps)))

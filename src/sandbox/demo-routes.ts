@@ -8,7 +8,7 @@ import type { Views } from '../web/views.ts'
 import { createDemoPage, demoUrl, findDemoApi, findFhirClient } from './demo.ts'
 
 /**
- * GET `{issuer}/demo/`, `{issuer}/demo` and `{issuer}/demo/fhir-client.js` of one environment; hands on everything else, and
+ * GET `{issuer}/demo/`, its launch page `{issuer}/demo/launch`, `{issuer}/demo` and `{issuer}/demo/fhir-client.js` of one environment; hands on everything else, and
  * everything where the app is of no use (`findDemoApi`). `fhirClient` is the path of the library's file.
  */
 export function demoRoutes({
@@ -28,12 +28,13 @@ export function demoRoutes({
 
   return async (ctx, next) => {
     if (ctx.state.environment?.id !== environment.id) return next()
-    if (ctx.path !== place && `${ctx.path}/` !== place && ctx.path !== `${place}fhir-client.js`) return next()
+    const isPage = ctx.path === place || ctx.path === `${place}launch`
+    if (!isPage && `${ctx.path}/` !== place && ctx.path !== `${place}fhir-client.js`) return next()
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
       ctx.set('Allow', 'GET, HEAD')
       throw new LatchkeyError('method_not_allowed', 405)
     }
-    if (ctx.path === place) {
+    if (isPage) {
       const { t } = views.translator(ctx)
       views.renderPage(ctx, 'sandbox/demo', createDemoPage({ environment, api, script, t }))
     } else if (ctx.path.endsWith('.js')) sendLibrary(ctx, library)

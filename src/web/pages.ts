@@ -349,6 +349,8 @@ export interface LauncherPage {
   faults: { field: keyof LauncherPage['form']; message: string | null }[]
   /** A launch that was made; `launchUrl` is null for an app with no launch address, or several. */
   made: { launch: string; launchUrl: string | null; minutes: number } | null
+  /** A `fhirContext`. */
+  example: string
   /** What `iss` says. */
   iss: string
   action: string

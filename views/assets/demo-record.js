@@ -43,7 +43,11 @@ export function createRecord({ client, patient, fhirUser, granted, asked, onAnsw
     const user = fhirUser.split('/').slice(-2).join('/')
     if (user === `Patient/${patient}`) return word('whose.self')
     const person = await read(user)
-    return word('whose.delegate', { name, user: readName(person?.name) || user })
+    const isPractitioner = user.startsWith('Practitioner')
+    return word(isPractitioner ? 'whose.practitioner' : 'whose.delegate', {
+      name,
+      user: readName(person?.name) || user,
+    })
   }
 
   async function showSection(type, kind) {

@@ -6,6 +6,7 @@
  */
 
 import { decodeJwt } from './demo-fhir.js'
+import { showLaunch } from './demo-launch.js'
 import { fill, find, notify, showState } from './demo-page.js'
 import { createRecord } from './demo-record.js'
 import { clearToken, shorten, showToken } from './demo-token.js'
@@ -24,6 +25,7 @@ async function open() {
   // A public client has nothing but its id to say who refreshes (RFC 6749 section 6, SMART 2.2).
   FHIR.oauth2.settings.refreshTokenWithClientId = true
   const answer = takeAnswer()
+  if (location.pathname.endsWith('/launch')) return launch(answer)
   if (answer.has('error') || answer.has('code')) return showAnswer(answer)
   if (readStored()?.tokenResponse?.access_token) return showReady()
   showStart()
@@ -56,6 +58,17 @@ async function showReady() {
   }
 }
 
+/**
+ * A portal or an EHR opened the app (SMART "EHR launch"). It goes to the server that it knows and to no other, whatever `iss` says:
+ * else whoever makes such a link could have the app send people to a page of theirs.
+ */
+function launch(answer) {
+  const value = answer.get('launch')
+  if (answer.get('iss') !== fhirBase || !value) return showProblem('failure.foreign', [...answer])
+  clearStored()
+  return connect(find('launched').dataset.scope, value)
+}
+
 function cleanAddress(kept = new URLSearchParams()) {
   const query = kept.size > 0 ? `?${kept}` : ''
   history.replaceState(null, '', `${location.pathname}${query}`)
@@ -78,7 +91,7 @@ function clearStored() {
   clearToken()
 }
 
-async function connect(scope) {
+async function connect(scope, launched) {
   notify(word('going'))
   try {
     await FHIR.oauth2.authorize({
@@ -86,6 +99,7 @@ async function connect(scope) {
       clientId,
       redirectUri,
       scope,
+      ...(launched ? { launch: launched } : {}),
       pkceMode: 'required',
       completeInTarget: true,
       // fhirclient would take it from Math.random.
@@ -107,11 +121,13 @@ function showConnected(connected) {
   cleanAddress()
   showState('connected')
   showPanel()
+  const fhirUser = decodeJwt(tokenResponse.id_token)?.claims.fhirUser
+  showLaunch(tokenResponse, fhirUser)
   record?.close()
   record = createRecord({
     client,
     patient: tokenResponse.patient,
-    fhirUser: decodeJwt(tokenResponse.id_token)?.claims.fhirUser,
+    fhirUser,
     granted: tokenResponse.scope ?? '',
     asked: scope,
     onAnswer: showChangedToken,

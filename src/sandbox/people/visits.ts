@@ -145,7 +145,7 @@ export const writeVisits = (chart: Chart): Visit[] =>
             }
           : {}),
         location: [{ location: reference(network.locations[visit.place]) }],
-        serviceProvider: reference(network.organizations[visit.place]),
+        serviceProvider: reference(network.organizations[visit.place], String(network.organizations[visit.place].name)),
       },
     })
     return { ...visit, encounter }
