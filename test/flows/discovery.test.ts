@@ -11,6 +11,7 @@ import {
   walk,
 } from '../support/authorize.ts'
 import { assertionOf, carried, demonstrationKey } from '../support/key-client.ts'
+import { makeLaunch } from '../support/launches.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
 import { basic, headerOf, post } from '../support/wire.ts'
@@ -165,7 +166,10 @@ describe('what it names works', () => {
   const walk = async (of: ReturnType<typeof app>, scopes: string[]): Promise<{ scope: string }> => {
     const { verifier, challenge } = pkce()
     const visitor = new Visitor()
-    const { searchParams } = new URL(authorizationUrl(of, challenge, { scope: scopes.join(' ') }))
+    // The scope `launch` is for an app that was launched, and `launch/encounter` is answered by what it was launched for.
+    const about = { client_id: of.clientId, user: 'maria', patient: 'maria', encounter: 'a-visit' }
+    const launch = scopes.includes('launch') ? await makeLaunch(server.url, about) : null
+    const { searchParams } = new URL(authorizationUrl(of, challenge, { scope: scopes.join(' '), launch }))
     // By POST, as an app does whose request is too long for an address.
     const first = await visitor.open(of.authorize, { method: 'POST', body: searchParams })
     let page = await visitor.submit(first, '/sign-in', { username: 'maria', password: 'prairie-sandbox-1' })

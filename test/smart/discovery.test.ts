@@ -29,10 +29,9 @@ describe('smartConfiguration', () => {
     })
   })
 
-  it('does not promise what this release does not do: EHR launch (R1)', () => {
-    for (const capability of ['launch-ehr']) {
+  it('promises nothing of what is experimental or not offered (R1)', () => {
+    for (const capability of ['smart-app-state', 'context-passthrough-banner'])
       expect(smartCapabilities).not.toContain(capability)
-    }
   })
 
   it('says plain PKCE nowhere (R4) [SMART discovery.pkce-methods]', () => {
@@ -60,6 +59,7 @@ describe('scopesOf', () => {
     expect(scopesOf({ resources: ['Patient', 'Coverage'], interactions: 'rs', sensitivity: 'stated' }, [])).toEqual([
       'openid',
       'fhirUser',
+      'launch',
       'launch/patient',
       'offline_access',
       'online_access',
