@@ -123,7 +123,7 @@ describe('a token by a proof (RFC 9449 §5)', () => {
   })
 })
 
-describe('a proof that is refused: invalid_dpop_proof, and nothing is used up (RFC 9449 §4.3)', () => {
+describe('a proof that is refused: invalid_dpop_proof, and nothing is used up (RFC 9449 §4.3) [RFC 9449 proof]', () => {
   const now = () => Math.floor(Date.now() / 1000)
   const at = (path: string) => `${server.url}${path}`
   it.each<[string, () => More]>([
@@ -146,7 +146,7 @@ describe('a proof that is refused: invalid_dpop_proof, and nothing is used up (R
     ['of no type', () => ({ header: { typ: undefined } })],
     ['without its key', () => ({ header: { jwk: undefined } })],
     ['with another key than that which signed', () => ({ header: { jwk: other.jwk } })],
-    ['with a private key', () => ({ header: { jwk: { ...key.jwk, d: key.jwk.x } } })],
+    ['with a private key [RFC 9449 private-key]', () => ({ header: { jwk: { ...key.jwk, d: key.jwk.x } } })],
     ['with a shared secret for a key', () => ({ header: { jwk: { kty: 'oct', k: 'c2VjcmV0' } } })],
   ])('%s', async (_what, more) => {
     const tokens = await obtain(bound(), key)
@@ -173,7 +173,7 @@ describe('a proof that is refused: invalid_dpop_proof, and nothing is used up (R
     expect((await renew(bound(), refresh_token, key)).status).toBe(200)
   })
 
-  it('two of them', async () => {
+  it('two of them [RFC 9449 two-headers]', async () => {
     const { refresh_token } = await obtain(bound(), key)
     const headers = new Headers()
     for (let i = 0; i < 2; i++) headers.append('DPoP', await key.proof('POST', app().token))
@@ -195,7 +195,7 @@ describe('a proof that is refused: invalid_dpop_proof, and nothing is used up (R
   })
 })
 
-describe('a proof counts once (RFC 9449 §11.1)', () => {
+describe('a proof counts once (RFC 9449 §11.1) [RFC 9449 replay]', () => {
   const replay = async (of: App, token: string, proof: string) =>
     tokenRequest(of, { grant_type: 'refresh_token', refresh_token: token }, { DPoP: proof })
 
@@ -236,7 +236,7 @@ describe('a proof counts once (RFC 9449 §11.1)', () => {
   })
 })
 
-describe('clocks that differ, and nonces (RFC 9449 §8)', () => {
+describe('clocks that differ, and nonces (RFC 9449 §8) [RFC 9449 nonce]', () => {
   const now = () => Math.floor(Date.now() / 1000)
 
   it.each([-290, -10, 0, 10, 55])('%i seconds are no matter', async (seconds) => {
@@ -287,7 +287,7 @@ describe('clocks that differ, and nonces (RFC 9449 §8)', () => {
   })
 })
 
-describe('the refresh token of a public app is bound to the key (RFC 9449 §5)', () => {
+describe('the refresh token of a public app is bound to the key (RFC 9449 §5) [RFC 9449 refresh-binding] [RFC 9700 7]', () => {
   it('another key, or none, is refused and ends nothing', async () => {
     const { refresh_token } = await obtain(app(), key)
     for (const by of [other, undefined]) {
@@ -330,7 +330,7 @@ describe('the refresh token of a public app is bound to the key (RFC 9449 §5)',
   })
 })
 
-describe('a code that is bound to a key (RFC 9449 §10)', () => {
+describe('a code that is bound to a key (RFC 9449 §10) [RFC 9449 code-binding]', () => {
   it.each([
     ['by dpop_jkt in the address', () => codeFor(app(), { dpop_jkt: key.jkt })],
     [
@@ -378,7 +378,7 @@ describe('a code that is bound to a key (RFC 9449 §10)', () => {
   })
 })
 
-describe('UserInfo (RFC 9449 §7)', () => {
+describe('UserInfo (RFC 9449 §7) [RFC 9449 proof]', () => {
   const address = () => `${app().issuer}/userinfo`
   const ask = async (authorization: string, proof?: string, init: RequestInit = {}) => {
     const headers = { authorization, ...(proof ? { DPoP: proof } : {}) }
@@ -447,4 +447,30 @@ describe('what a key changes nothing about', () => {
     await tokenRequest(bound(), { grant_type: 'refresh_token', refresh_token: 'x' }, { DPoP: proof })
     expect(server.log()).not.toContain(proof.split('.')[2])
   })
+})
+
+it('another server on the same store tells the same nonces, and another issuer others [RFC 9449 nodes]', async () => {
+  const told = async (of: App) => {
+    const DPoP = await key.proof('POST', of.token, { claims: { iat: 1 } })
+    const { headers } = await tokenRequest(of, { grant_type: 'refresh_token', refresh_token: 'x' }, { DPoP })
+    return headers.get('dpop-nonce')
+  }
+  const first = await startServer()
+  // Beside the issuer's secret they depend on the minute.
+  vi.useFakeTimers({ toFake: ['Date'], now: Math.floor(Date.now() / 60_000) * 60_000 + 1_000 })
+  const nonce = await told(demoApp(first.url))
+  expect(nonce).toMatch(/^[\w-]{43}$/)
+  expect(await told(summitApp(first.url))).not.toBe(nonce)
+  await first.server.close(1000)
+  const { database, recovery } = first.settings
+  const second = await startServer({
+    change: (settings) => {
+      settings.database.url = database.url
+      settings.recovery.endingsLog = recovery.endingsLog
+    },
+  })
+  expect(await told(demoApp(second.url))).toBe(nonce)
+  expect(await told(demoApp(server.url)), 'of another store').not.toBe(nonce)
+  await second.close()
+  await first.close()
 })

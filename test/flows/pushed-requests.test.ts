@@ -15,6 +15,7 @@ import {
   walkToConsent,
 } from '../support/authorize.ts'
 import { demonstrationApp } from '../support/demonstration-app.ts'
+import { failingStore } from '../support/failing-store.ts'
 import { named, push, requestOf } from '../support/pushed.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
@@ -331,5 +332,49 @@ describe('pages of other sites (R5)', () => {
     const answer = await push(app(), requestOf(app(), challenge), { origin: 'https://evil.example' })
     expect(answer.status).toBe(400)
     expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+  })
+})
+
+describe('a fault of ours (R43)', () => {
+  const store = failingStore()
+  let failing: TestServer
+  beforeAll(async () => {
+    failing = await startServer({ wrapDialect: store.wrapDialect })
+  })
+  afterAll(() => failing.close())
+  const of = () => demoApp(failing.url)
+
+  it.each([
+    ['where its use was done and nobody heard of it', /^update "short_lived"/, 'unheard' as const],
+    ['where there was no code to answer with', /^insert into "short_lived"/, true],
+  ])('leaves a pushed request as good as it was, %s; and it is good once all the same', async (_what, sql, how) => {
+    const { request_uri } = (await push(of(), requestOf(of(), challenge))).body
+    const one = await walkToConsent(of(), challenge, { params: named(request_uri) })
+    const two = await walkToConsent(of(), challenge, { params: named(request_uri) })
+    let [shared, used] = [false, false]
+    store.fail((step) => {
+      if (step.kind !== 'query') return false
+      // The decision is made; it is the way back to the app that fails.
+      shared ||= /insert into "consents"/.test(step.sql)
+      used ||= shared && /^update "short_lived"/.test(step.sql)
+      return used && sql.test(step.sql) && how
+    })
+    const stuck = await one.visitor.submit(one.page, '/consent', everythingOn(one.page))
+    store.fail(false)
+    expect(stuck.status).toBe(503)
+    const done = await one.visitor.open(stuck.url)
+    const code = new URL(done.url).searchParams.get('code') ?? ''
+    expect((await exchange(of(), code, verifier)).status, done.url).toBe(200)
+    const again = await two.visitor.submit(two.page, '/consent', everythingOn(two.page))
+    expect(new URL(again.url).searchParams.get('error')).toBe('invalid_request_uri')
+  })
+
+  it('is 503 where a request is pushed, and never the app’s fault', async () => {
+    store.fail((step) => step.kind === 'query' && /short_lived/.test(step.sql))
+    const answer = await push(of(), requestOf(of(), challenge))
+    store.fail(false)
+    expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } })
+    expect(answer.headers.get('retry-after')).toBe('5')
+    expect((await push(of(), requestOf(of(), challenge))).status).toBe(201)
   })
 })
