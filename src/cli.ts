@@ -14,6 +14,7 @@ import { doctorOptions, runDoctor } from './cli/doctor.ts'
 import { listKeys, revokeKey, rotateKeys } from './cli/keys.ts'
 import { recover } from './cli/recover.ts'
 import { listRegistrationTokens, makeRegistrationToken, revokeRegistrationToken } from './cli/registration.ts'
+import { printSelfTests } from './cli/self-tests.ts'
 import { loadSettings } from './config/load.ts'
 import { configJsonSchema } from './config/schema.ts'
 import type { Settings } from './config/settings.ts'
@@ -125,6 +126,12 @@ const commands: readonly Command[] = [
     options: Object.keys(doctorOptions) as Option[],
     run: runDoctor,
   },
+  {
+    name: 'self-tests',
+    summary: 'list what the server found when it tested itself; --issuer ISSUER, --json',
+    options: ['issuer', 'json'],
+    run: printSelfTests,
+  },
   { name: 'audit-verify', summary: 'prove that the audit trail is whole', run: verifyAudit },
   { name: 'audit-export', summary: 'write the audit trail as JSON lines', operand: '[ISSUER]', run: writeAudit },
   { name: 'backup', summary: 'copy the store while the server runs', operand: 'FILE', run: backUp },
@@ -140,7 +147,7 @@ const commands: readonly Command[] = [
 
 const usage = `Usage: latchkey <command> [--config FILE]
 
-${commands.map(({ name, operand = '', summary }) => `  ${`${name} ${operand}`.padEnd(30)}${summary}`).join('\n')}
+${commands.map(({ name, operand = '', summary }) => `  ${`${name} ${operand}`.padEnd(34)}${summary}`).join('\n')}
 
 The configuration is --config, else LATCHKEY_CONFIG, else the checkout's config/development.yaml.
 `

@@ -66,6 +66,7 @@ export type AuditType =
   | 'server.started'
   | 'server.stopped'
   | 'brand.changed'
+  | 'self-test.finished'
   | 'demonstration.loaded'
 
 export interface AuditEvent {

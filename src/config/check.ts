@@ -13,6 +13,7 @@ import { demonstrationFaults } from './demonstration-rules.ts'
 import { redisFaults } from './redis-rules.ts'
 import { registrationFaults } from './registration-rules.ts'
 import { exposureFaults, warningsOf } from './safety.ts'
+import { selfTestFaults } from './self-test-rules.ts'
 import type { Api, Environment, Plan, Settings } from './settings.ts'
 
 /** What the rules know beside the settings. */
@@ -37,6 +38,7 @@ export function check(settings: Settings, context: CheckContext): { faults: Faul
     ...addressFaults(settings),
     ...environments.flatMap(demonstrationFaults),
     ...environments.flatMap(registrationFaults),
+    ...environments.flatMap(selfTestFaults),
     ...exposureFaults(settings, context.literals),
   ]
   return { faults, warnings: warningsOf(settings) }

@@ -13,6 +13,7 @@ import type {
   Environment,
   Plan,
   RedisSettings,
+  SelfTest,
   Settings,
   UserAccessBrand,
 } from './settings.ts'
@@ -70,7 +71,7 @@ export function derive(config: Config, readSecret: ReadSecret): Settings {
         environments: [],
       }
       settings.environments = Object.entries(environments).map(([name, each]) =>
-        deriveEnvironment(settings, name, each, publicUrl),
+        deriveEnvironment(settings, name, each, publicUrl, readSecret),
       )
       return settings
     }),
@@ -129,7 +130,13 @@ function deriveRedis(config: RedisConfig, readSecret: ReadSecret): RedisSettings
   }
 }
 
-function deriveEnvironment(plan: Plan, key: string, config: EnvironmentConfig, publicUrl: string): Environment {
+function deriveEnvironment(
+  plan: Plan,
+  key: string,
+  config: EnvironmentConfig,
+  publicUrl: string,
+  readSecret: ReadSecret,
+): Environment {
   const issuer = absolute(config.url ?? `/${plan.id}/${key}`, publicUrl)
   return {
     id: `${plan.id}/${key}`,
@@ -140,7 +147,26 @@ function deriveEnvironment(plan: Plan, key: string, config: EnvironmentConfig, p
     endpoints: deriveEndpoints(config.endpoints, pathOf(issuer)),
     apis: Object.entries(config.apis).map(([id, api]) => deriveApi(id, api, issuer, publicUrl)),
     registration: config.registration,
+    selfTest:
+      config.selfTest && deriveSelfTest(config.selfTest, `plans.${plan.id}.environments.${key}.selfTest`, readSecret),
     demonstration: config.demonstration && deriveDemonstration(config.demonstration, { issuer, publicUrl }),
+  }
+}
+
+function deriveSelfTest(
+  config: NonNullable<EnvironmentConfig['selfTest']>,
+  path: string,
+  readSecret: ReadSecret,
+): SelfTest {
+  const read = (source: SecretSource | null, name: string): string | null =>
+    source === null ? null : (readSecret(source, `${path}.${name}`) ?? '')
+  const { member, service } = config
+  return {
+    ...config,
+    clientSecret: read(config.clientSecret, 'clientSecret'),
+    clientKey: read(config.clientKey, 'clientKey'),
+    member: member && { ...member, password: read(member.password, 'member.password') ?? '' },
+    service: service && { ...service, key: read(service.key, 'service.key') ?? '' },
   }
 }
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { userAccessBrand } from './brand-schema.ts'
 import { registration } from './registration-schema.ts'
+import { selfTest } from './self-test-schema.ts'
 import { pageUrlFault, pathFault } from './urls.ts'
 import {
   baseUrl,
@@ -206,6 +207,12 @@ const environment = z.strictObject({
     .nullable()
     .default(null)
     .describe('Apps that register themselves (RFC 7591, RFC 7592); null: none can.'),
+  selfTest: selfTest
+    .nullable()
+    .default(null)
+    .describe(
+      'The server tests itself over its public address, as anybody would (latchkey doctor); null: it does not.',
+    ),
   demonstration: z
     .strictObject({
       apps: named(

@@ -8,6 +8,7 @@ import { longestToken, longestTokenOf } from '../smart/token-size.ts'
 import { optionOf } from './addresses.ts'
 import { databaseSecrets, databaseWarnings } from './database-rules.ts'
 import { REDIS_SECRETS, redisWarnings } from './redis-rules.ts'
+import { selfTestSecrets } from './self-test-rules.ts'
 import type { Api, Environment, Settings } from './settings.ts'
 import { isLoopback } from './urls.ts'
 
@@ -38,7 +39,7 @@ export function exposureFaults(settings: Settings, literals: ReadonlySet<string>
       faults.push({ path: `${path}.secret`, message: literalMessage })
     }
   })
-  for (const path of [...REDIS_SECRETS, ...databaseSecrets(settings)])
+  for (const path of [...REDIS_SECRETS, ...databaseSecrets(settings), ...issuersOf(settings).flatMap(selfTestSecrets)])
     if (literals.has(path)) faults.push({ path, message: literalMessage })
   const { smtpUrl } = settings.mail
   if (smtpUrl === null) {

@@ -171,7 +171,22 @@ export interface Environment {
   apis: Api[]
   /** Apps that register themselves; null: none can. */
   registration: Registration | null
+  /** How it tests itself from outside (R40); null: it does not. */
+  selfTest: SelfTest | null
   demonstration: Demonstration | null
+}
+
+/** Secrets are read; what is null is left out of the test. */
+export interface SelfTest {
+  everyHours: number
+  clientId: string | null
+  clientSecret: string | null
+  /** A private JWK, as text. */
+  clientKey: string | null
+  redirectUri: string | null
+  member: { username: string; password: string; patient: string | null } | null
+  otherPatient: string | null
+  service: { clientId: string; key: string } | null
 }
 
 /** Who may register apps at an issuer, and what such apps may set (R20). */

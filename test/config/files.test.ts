@@ -136,6 +136,8 @@ describe('config/example.yaml', () => {
     '/run/secrets/latchkey-sentinel-password': 'q'.repeat(32),
     '/run/secrets/latchkey-redis-ca.pem': '-----BEGIN CERTIFICATE-----',
     '/run/secrets/latchkey-smtp-url': 'smtps://user:password@mail.example.org',
+    '/run/secrets/latchkey-self-test-password': 'a password of the self-test',
+    '/run/secrets/latchkey-self-test-key': '{"kty":"EC","d":"private"}',
   }
 
   it('is sound and safe once its secrets are there', () => {
