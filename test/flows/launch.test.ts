@@ -73,7 +73,7 @@ const refusal = async (launch: string, at = app(), params: Record<string, string
 }
 
 describe('what a launch says', () => {
-  it('is in the answer, in the JWT, in introspection, and in all of them after a refresh [SMART scopes.context-parameters, scopes.context-types, scopes.fhir-context, introspection.launch-context, app-launch.refresh-subset] [capability launch-ehr]', async () => {
+  it('is in the answer, in the JWT, in introspection, and in all of them after a refresh [SMART scopes.context-parameters, scopes.context-types, scopes.fhir-context, introspection.launch-context, app-launch.refresh-subset] [capability launch-ehr] [capability context-ehr-patient] [capability context-ehr-encounter] [capability context-banner]', async () => {
     const first = await launchAndShare(await make({ user: 'maria', patient: 'maria', ...context }))
     const said = { patient: 'maria', ...context }
     const check = async (tokens: typeof first) => {
