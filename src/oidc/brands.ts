@@ -77,6 +77,13 @@ export const createBrands = async (deps: {
   return documents
 }
 
+/**
+ * Does somebody who names these have it already (RFC 9110 section 13.1.2)? Not by Koa, to which `Cache-Control: no-cache` means
+ * that nothing is known: `fetch` sends that with every `If-None-Match` of a script.
+ */
+const isKnown = (named: string, etag: string): boolean =>
+  named.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === etag.replace(/^W\//, ''))
+
 /** `GET {issuer}/brands.json`, for everybody and for scripts of any origin. */
 export const brandRoutes = (environment: Environment, document: BrandDocument): Middleware => {
   const { host } = new URL(environment.issuer)
@@ -99,7 +106,7 @@ export const brandRoutes = (environment: Environment, document: BrandDocument): 
     ctx.status = 200
     ctx.set('ETag', document.etag)
     ctx.set('Cache-Control', 'public, max-age=300')
-    if (ctx.fresh) {
+    if (isKnown(ctx.get('if-none-match'), document.etag)) {
       ctx.status = 304
       return
     }
