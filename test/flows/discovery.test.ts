@@ -112,6 +112,7 @@ describe('what it says', () => {
           'end_session_endpoint',
           'revocation_feed_endpoint',
           'pushed_authorization_request_endpoint',
+          'registration_endpoint',
         ],
         'dpop_signing_alg_values_supported',
         ...['introspection_endpoint', 'introspection_endpoint_auth_methods_supported', 'revocation_endpoint'],
@@ -135,14 +136,18 @@ describe('what it says', () => {
     revocation_feed_endpoint: 401,
     management_endpoint: 303,
     end_session_endpoint: 200,
+    // It takes JSON.
+    registration_endpoint: 415,
   }
 
   it.each(issuers)('%s: every endpoint that it names answers [SMART discovery.conveys-endpoints]', async (issuer) => {
     const openid = await document(`${issuer}/.well-known/openid-configuration`)
     const endpoints = Object.entries<string>(openid).filter(([name]) => /_endpoint$|^jwks_uri$/.test(name))
-    expect(endpoints).toHaveLength(10)
+    expect(endpoints).toHaveLength(issuer === prairie ? 11 : 10)
     for (const [name, url] of endpoints) {
-      const readable = !/^(token|introspection|revocation|pushed_authorization_request)_endpoint$/.test(name)
+      const readable = !/^(token|introspection|revocation|pushed_authorization_request|registration)_endpoint$/.test(
+        name,
+      )
       const response = await fetch(url, { method: readable ? 'GET' : 'POST', redirect: 'manual' })
       expect(response.status, `${name} ${url}`).toBe(statusOf[name] ?? 400)
     }
