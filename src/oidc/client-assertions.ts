@@ -25,6 +25,7 @@ const longestSeconds = 300
 /** By how much clocks may differ; the engine's own tolerance. */
 const leewaySeconds = 15
 const longestId = 256
+const mostJudged = 1000
 
 /** `invalid_client`, with what its developer must know. All of it is in the assertion itself, or public. */
 export class AssertionRefused extends errors.InvalidClientAuth {
@@ -133,6 +134,18 @@ export const createClientAssertions = (deps: { environment: Environment; keys: C
       .map((path) => new URL(path, issuer).href),
   )
 
+  /** Keys that were looked at, and what is wrong with them: reading one costs a tenth or more of what using it does. */
+  const judged = new Map<string, string | null>()
+  const faultOf = (key: Jwk): string | null => {
+    const text = JSON.stringify(key)
+    const known = judged.get(text)
+    if (known !== undefined) return known
+    if (judged.size >= mostJudged) judged.clear()
+    const fault = publicKeyFault(key)
+    judged.set(text, fault)
+    return fault
+  }
+
   const candidates = async (client: ClientRecord, fits: (jwk: Jwk) => boolean): Promise<Jwk[]> => {
     if (!client.jwksUri) return client.jwks?.keys.filter(fits) ?? []
     try {
@@ -151,7 +164,7 @@ export const createClientAssertions = (deps: { environment: Environment; keys: C
     const [key, ...more] = await candidates(client, (jwk) => jwk.kid === kid && jwk.kty === kty)
     if (!key) throw new AssertionRefused('client_assertion: no registered key has its kid and fits its alg')
     if (more.length > 0) throw new AssertionRefused('client_assertion: several registered keys have its kid')
-    const fault = publicKeyFault(key)
+    const fault = faultOf(key)
     if (fault) throw new AssertionRefused(`client_assertion: its key ${fault}`)
     return Object.fromEntries(keyMembers.filter((name) => Object.hasOwn(key, name)).map((name) => [name, key[name]]))
   }

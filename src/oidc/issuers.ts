@@ -198,6 +198,7 @@ export const createIssuer = (environment: Environment, deps: IssuerDeps): Issuer
     revocationFeed: createRevocationFeed({
       environment,
       clients,
+      introspection,
       revocations: createRevocations({ database, issuer: environment.id, log, now }),
       log,
       now,

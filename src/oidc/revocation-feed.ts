@@ -13,8 +13,8 @@ import type { Environment } from '../config/settings.ts'
 import { LatchkeyError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { withPatience } from '../storage/patience.ts'
-import type { ClientRecord, Clients } from './clients.ts'
-import { secretIsRight } from './clients.ts'
+import { type Clients, secretIsRight } from './clients.ts'
+import type { Introspection } from './introspection.ts'
 import type { Heard, Revocations } from './revocations.ts'
 
 const mostStreams = 20
@@ -45,25 +45,61 @@ const credentialsOf = (header: string): Credentials | undefined => {
   }
 }
 
+/** Who reads, and of which APIs. */
+interface Reader {
+  clientId: string
+  apis: readonly string[]
+}
+
+/** Why somebody does not: a status, an error, and words for it. */
+type Refused = [status: number, error: string, description: string]
+
+const isReader = (known: Reader | Refused): known is Reader => !Array.isArray(known)
+
 const event = (name: string, data: object): string => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`
 
 export const createRevocationFeed = (deps: {
   environment: Environment
   clients: Clients
+  introspection: Pick<Introspection, 'liveServiceToken'>
   revocations: Revocations
   log: Log
   now: () => number
   heartbeatMillis?: number
   stallMillis?: number
 }) => {
-  const { environment, clients, revocations, log, now } = deps
+  const { environment, clients, introspection, revocations, log, now } = deps
   const open = new Map<string, Set<() => void>>()
 
-  /** The resource server that these are the credentials of; undefined for everybody else's. */
-  const readerOf = async ({ id, secret }: Credentials): Promise<ClientRecord | undefined> => {
-    const client = await clients.find(id)
-    if (!client || client.kind === 'public' || !secretIsRight(secret, client.secretHashes.join(' '))) return undefined
-    return client
+  /** A resource server by its secret. */
+  const bySecret = async (credentials: Credentials | undefined): Promise<Reader | Refused> => {
+    if (!credentials)
+      return [
+        401,
+        'invalid_client',
+        'send Authorization: Basic with the client_id and client_secret of a resource server, or Bearer with a token that has the scope introspect',
+      ]
+    const client = await clients.find(credentials.id)
+    if (!client || client.kind === 'public' || !secretIsRight(credentials.secret, client.secretHashes.join(' ')))
+      return [401, 'invalid_client', 'the client_id or the client_secret is wrong']
+    // An app is right about who it is, and no reader all the same: what others shared is none of its business.
+    return client.kind === 'resource-server'
+      ? client
+      : [403, 'unauthorized_client', `${client.clientId} is no resource server`]
+  }
+
+  /** A FHIR server that holds a key and no secret comes as a backend service: whoever may introspect may know what has ended. */
+  const byToken = async (token: string): Promise<Reader | Refused> => {
+    const live = await introspection.liveServiceToken(token)
+    if (!live) return [401, 'invalid_token', 'the bearer token is unknown, expired or revoked, or no service has it']
+    return live.scope.split(' ').includes('introspect')
+      ? { clientId: live.client.clientId, apis: [live.api.id] }
+      : [403, 'insufficient_scope', 'the bearer token lacks the scope introspect']
+  }
+
+  const readerOf = (authorization: string): Promise<Reader | Refused> => {
+    const [, token] = /^Bearer +([\w.~+/=-]+) *$/i.exec(authorization) ?? []
+    return token === undefined ? bySecret(credentialsOf(authorization)) : byToken(token)
   }
 
   const refuse = (ctx: Context, status: number, error: string, description: string): void => {
@@ -74,15 +110,15 @@ export const createRevocationFeed = (deps: {
 
   const asOf = () => ({ as_of: Math.floor(now() / 1000) })
 
-  const list = async (ctx: Context, { apis }: ClientRecord): Promise<void> => {
+  const list = async (ctx: Context, { apis }: Reader): Promise<void> => {
     const entries = (await revocations.list()).filter(({ api }) => apis.includes(api))
     ctx.type = 'application/json'
     ctx.body = JSON.stringify({ ...asOf(), entries: entries.map(({ revocation }) => revocation) })
   }
 
-  const stream = async (ctx: Context, client: ClientRecord, credentials: Credentials): Promise<void> => {
+  const stream = async (ctx: Context, { clientId, apis }: Reader): Promise<void> => {
     const { res } = ctx
-    const { clientId, apis } = client
+    const authorization = ctx.get('authorization')
     const streams = open.get(clientId) ?? new Set()
     if (streams.size >= mostStreams) {
       ctx.set('Retry-After', '30')
@@ -129,8 +165,8 @@ export const createRevocationFeed = (deps: {
     /** Is the credential still good, and for the same APIs? Then the silence means that nothing has ended. */
     const beat = async (): Promise<void> => {
       try {
-        const found = await withPatience(() => readerOf(credentials))
-        if (found?.kind !== 'resource-server' || found.apis.join() !== apis.join()) return end()
+        const found = await withPatience(() => readerOf(authorization))
+        if (!isReader(found) || found.apis.join() !== apis.join()) return end()
         if (revocations.fresh() && !sending) await write(':\n\n')
       } catch (error) {
         if (gone.signal.aborted) return
@@ -181,20 +217,16 @@ export const createRevocationFeed = (deps: {
         ctx.set('Allow', 'GET')
         throw new LatchkeyError('method_not_allowed', 405)
       }
-      const credentials = credentialsOf(ctx.get('authorization'))
-      const client = credentials && (await readerOf(credentials))
-      if (!client) {
-        ctx.set('WWW-Authenticate', `Basic realm="${environment.issuer}", charset="UTF-8"`)
-        const wrong = credentials
-          ? 'the client_id or the client_secret is wrong'
-          : 'send Authorization: Basic with the client_id and client_secret of a resource server'
-        return refuse(ctx, 401, 'invalid_client', wrong)
+      const reader = await readerOf(ctx.get('authorization'))
+      if (!isReader(reader)) {
+        const [status, error, description] = reader
+        const scheme = error === 'invalid_token' ? 'Bearer' : 'Basic'
+        const rest = scheme === 'Bearer' ? `error="${error}"` : 'charset="UTF-8"'
+        if (status === 401) ctx.set('WWW-Authenticate', `${scheme} realm="${environment.issuer}", ${rest}`)
+        return refuse(ctx, status, error, description)
       }
-      // An app is right about who it is, and no reader all the same: what others shared is none of its business.
-      if (client.kind !== 'resource-server')
-        return refuse(ctx, 403, 'unauthorized_client', `${client.clientId} is no resource server`)
-      if (streamed) await stream(ctx, client, credentials)
-      else await list(ctx, client)
+      if (streamed) await stream(ctx, reader)
+      else await list(ctx, reader)
     },
 
     /** Ends every stream; whoever follows comes back, to another server or to the next start of this one. */

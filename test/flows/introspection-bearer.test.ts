@@ -204,3 +204,34 @@ describe('whoever has no such token', () => {
     expect((await fetch(`${url}?token=x`, { headers })).status).toBe(405)
   })
 })
+
+describe('the revocation feed, for a FHIR server that holds a key and no secret (R11)', () => {
+  const read = async (by: string) => {
+    const response = await fetch(`${issuer()}/revocations`, { headers: { authorization: `Bearer ${by}` } })
+    // biome-ignore lint/suspicious/noExplicitAny: a test reads what the wire says
+    return { status: response.status, headers: response.headers, body: (await response.json()) as any }
+  }
+
+  it('tells whoever may introspect what has ended, of its API', async () => {
+    const { access_token, refresh_token } = await obtainTokens(demoApp(server.url))
+    await post(`${issuer()}/revoke`, { token: refresh_token, client_id: 'demo-public' })
+    const { status, body } = await read(await tokenOf('watcher', 'introspect'))
+    expect(status).toBe(200)
+    const [, claims = ''] = access_token.split('.')
+    const { grant_id } = JSON.parse(Buffer.from(claims, 'base64url').toString())
+    expect(body.entries).toContainEqual(expect.objectContaining({ grant_id, reason: 'revoked_by_app' }))
+  })
+
+  it('tells nobody else', async () => {
+    expect(await read(await tokenOf('blind', 'system/*.rs'))).toMatchObject({
+      status: 403,
+      body: { error: 'insufficient_scope' },
+    })
+    const tokens = await obtainTokens(demoApp(server.url))
+    for (const by of ['garbage', tokens.access_token, await tokenOf('watcher', 'introspect', summitToken())]) {
+      const { status, headers } = await read(by)
+      expect(status).toBe(401)
+      expect(headers.get('www-authenticate')).toContain('Bearer')
+    }
+  })
+})

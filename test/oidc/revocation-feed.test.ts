@@ -41,6 +41,8 @@ beforeEach(async () => {
   feed = createRevocationFeed({
     ...{ environment, log: quiet, now, heartbeatMillis: 100, stallMillis: 3_000 },
     clients: createClients({ database, environment, now }),
+    // Nobody comes with a token here; test/flows/introspection-bearer.test.ts has those who do.
+    introspection: { liveServiceToken: async () => undefined },
     revocations: createRevocations({ database, issuer: ISSUER, log: quiet, now }),
   })
   const app = new Koa()
