@@ -23,13 +23,13 @@ beforeAll(async () => {
   const tarball = (await readdir(project)).find((name) => name.endsWith('.tgz'))
   if (!tarball) throw new Error('npm pack left no tarball')
   await run('tar', ['-xzf', join(project, tarball), '-C', installed, '--strip-components=1'])
-  for (const name of ['jose', 'koa', '@types']) {
+  for (const name of ['jose', 'koa', 'fastify', '@types']) {
     await symlink(join(root, 'node_modules', name), join(project, 'node_modules', name))
   }
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module' }))
   await writeFile(join(project, 'fhir.ts'), dataLayer)
   const examples = [...(await readFile(join(root, 'docs/connecting.md'), 'utf8')).matchAll(/```ts\n(import .*?)```/gs)]
-  const names = ['handler.ts', 'koa.ts', 'express.ts', 'revocations.ts']
+  const names = ['handler.ts', 'koa.ts', 'express.ts', 'fastify.ts', 'revocations.ts']
   expect(examples).toHaveLength(names.length)
   await Promise.all(names.map((name, at) => writeFile(join(project, name), examples[at]?.[1] ?? '')))
 }, 120_000)

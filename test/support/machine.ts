@@ -26,7 +26,15 @@ const redis: Program = {
 }
 /** Makes the certificates that TLS is tested with. */
 const tls: Program = { name: 'OpenSSL', package: 'openssl', paths: ['/usr/bin/openssl', '/usr/local/bin/openssl'] }
-const programs = [browser, postgres, redis, tls]
+/** Gateways with which the recipes of docs/connecting.md are run. */
+const nginxProgram: Program = { name: 'nginx', package: 'nginx', paths: ['/usr/sbin/nginx'] }
+const apacheProgram: Program = { name: 'Apache', package: 'apache2', paths: ['/usr/sbin/apache2'] }
+const oauthModule: Program = {
+  name: 'mod_oauth2',
+  package: 'libapache2-mod-oauth2',
+  paths: ['/usr/lib/apache2/modules/mod_oauth2.so'],
+}
+const programs = [browser, postgres, redis, tls, nginxProgram, apacheProgram, oauthModule]
 
 const found = ({ paths }: Program): string | undefined => paths.find((path) => existsSync(path))
 
@@ -41,6 +49,12 @@ export const redisServer: string | undefined = found(redis)
 
 /** OpenSSL's program, or undefined. */
 export const openssl: string | undefined = found(tls)
+
+/** The program of nginx, or undefined. */
+export const nginx: string | undefined = found(nginxProgram)
+
+/** The program of Apache where mod_oauth2 is there too, or undefined. */
+export const apache: string | undefined = found(oauthModule) && found(apacheProgram)
 
 const missing = (): Program[] => programs.filter((program) => !found(program))
 
