@@ -9,9 +9,11 @@ import {
   redirectUri,
   refresh,
   type Walk,
+  walkToConsent,
 } from '../support/authorize.ts'
 import { demonstrationApp } from '../support/demonstration-app.ts'
 import { launchScope, makeLaunch, postLaunch, serviceToken, tokensAfter, walkLaunched } from '../support/launches.ts'
+import { named, push, requestOf } from '../support/pushed.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { formOf, Visitor } from '../support/visitor.ts'
 import { claimsOf, post, resourceServer } from '../support/wire.ts'
@@ -358,6 +360,33 @@ describe('the patient of a launch (R33)', () => {
     const elena = await launchAndShare(await make({ user: 'david', patient: 'elena' }), { member: 'david' })
     expect((await refresh(app(), lucy.refresh_token)).body.patient).toBe('lucy')
     expect((await refresh(app(), elena.refresh_token)).body.patient).toBe('elena')
+  })
+})
+
+describe('a launch in a pushed request (RFC 9126)', () => {
+  const pushLaunch = async (launch: string) => {
+    const { verifier, challenge } = pkce()
+    const answer = await push(app(), requestOf(app(), challenge, { scope: launchScope, launch }))
+    return { verifier, challenge, answer }
+  }
+
+  it('is redeemed when its member comes, and the patient of it needs no launch/patient', async () => {
+    const launch = await make({ user: 'maria', patient: 'maria', intent: 'pushed' })
+    const { verifier, challenge, answer } = await pushLaunch(launch)
+    expect(answer.status).toBe(201)
+    const { page, visitor } = await walkToConsent(app(), challenge, { params: named(answer.body.request_uri) })
+    const tokens = await tokensAfter(app(), verifier, await visitor.submit(page, '/consent', everythingOn(page)))
+    expect(tokens).toMatchObject({ patient: 'maria', intent: 'pushed', scope: launchScope })
+    expect((await refusal(launch)).get('error')).toBe('invalid_request')
+  })
+
+  it('that cannot be redeemed is refused when it is pushed, and one that was used meanwhile when its member comes', async () => {
+    expect((await pushLaunch('nobody-made-this')).answer.body.error).toBe('invalid_request')
+    const launch = await make({ user: 'maria', patient: 'maria' })
+    const { challenge, answer } = await pushLaunch(launch)
+    await launchAndShare(launch)
+    const page = await new Visitor().open(authorizationUrl(app(), challenge, named(answer.body.request_uri)))
+    expect(new URL(page.url).searchParams.get('error')).toBe('invalid_request')
   })
 })
 
