@@ -183,6 +183,8 @@ const resets = 'There is no reset of passwords in this release; the operator set
 
 /** Why something is not so, or not yet, by id. */
 const reasons: Record<string, string> = {
+  'NIST no-email-codes': `${factors} Mail is sent to tell, never to prove who somebody is.`,
+  'ASVS 6.2.10': 'Nothing looks at the age of a password: there is no such rule to test.',
   'ASVS 6.2.1': passwords,
   'ASVS 6.2.4': passwords,
   'ASVS 6.2.12': passwords,

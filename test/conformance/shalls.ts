@@ -173,6 +173,9 @@ udap.not-there | SHALL | Discovery | Where there is no UDAP, \`/.well-known/udap
 
 /** Why something is not there, by id. */
 const reasons: Record<string, string> = {
+  'scopes.patient-link':
+    'The sandbox has no `Patient.link`, and no token opens a linked record: one token, one patient. Where a plan has links, its FHIR server documents them.',
+  'scopes.uri-form': 'Scopes are nowhere written as URIs here: neither in discovery nor in tokens nor in documents.',
   'app-state.advertised': noAppState,
   'app-state.interactions': noAppState,
   'app-state.storage': noAppState,

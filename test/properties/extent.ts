@@ -33,12 +33,21 @@ export const extentsOf = (scope: string): Extent[] =>
     return extent ?? []
   })
 
+/** A list of values means any of them (FHIR R4 3.1.1.4.1), so fewer of them are less. */
+const isWithin = (narrow: string, wide: string): boolean => {
+  const [[name, values], [wideName, wideValues]] = [narrow, wide].map((each) => {
+    const [first = '', ...rest] = each.split('=')
+    return [first, rest.join('=').split(',')] as const
+  }) as [readonly [string, string[]], readonly [string, string[]]]
+  return name === wideName && values.every((value) => wideValues.includes(value))
+}
+
 /** All that the narrower one opens is opened by the wider one. */
 export const opensAllOf = (wide: Extent, narrow: Extent): boolean =>
   wide.context === narrow.context &&
   (wide.type === '*' || wide.type === narrow.type) &&
   [...narrow.letters].every((letter) => wide.letters.includes(letter)) &&
-  wide.restrictions.every((each) => narrow.restrictions.includes(each))
+  wide.restrictions.every((each) => narrow.restrictions.some((one) => isWithin(one, each)))
 
 /** What of the granted is in nothing that was asked. Empty where nothing is too wide. */
 export const beyond = (granted: string, asked: string): string[] => {
