@@ -81,6 +81,7 @@ const waysToEnd: Record<string, (held: Held) => Promise<unknown>> = {
     // The member decides again, for the same app and patient, on something else altogether.
     await obtainTokens(app, { visitor, params: { scope: 'launch/patient offline_access patient/Immunization.rs' } })
   },
+  session_ended: (held) => endGrant(held, 'session_ended'),
   async expired({ grantId }) {
     const [row] = await database.db.selectFrom('grants').select('expires_at').where('id', '=', grantId).execute()
     skew = (row?.expires_at ?? 0) - Date.now() + 1000
@@ -182,6 +183,6 @@ describe('docs/apps.md', () => {
   ].map(([, code]) => code)
 
   it('has every reason, with what an app does then', () => {
-    expect([...documented].sort()).toEqual([...Object.keys(waysToEnd), 'authority_ended', 'code_reused'].sort())
+    expect([...documented].sort()).toEqual([...Object.keys(waysToEnd), 'authority_ended', 'code_reused', 'wrong_key'].sort())
   })
 })
