@@ -11,7 +11,7 @@ const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 const fewestRsaBits = 2048
 /** A larger one makes each check cost more, for whoever wants that. */
 const mostRsaBits = 8192
-const curves: Record<string, readonly string[]> = { EC: ['P-256', 'P-384', 'P-521'], OKP: ['Ed25519'] }
+const curves: Record<string, readonly string[]> = { EC: ['P-256', 'P-384'], OKP: ['Ed25519'] }
 
 /** What is wrong with a key, or null. */
 export function publicKeyFault(jwk: Jwk): string | null {
@@ -24,12 +24,12 @@ export function publicKeyFault(jwk: Jwk): string | null {
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
     return 'must be for signatures: key_ops has verify, or is left out'
   if (kty !== 'RSA' && !curves[String(kty)]?.includes(String(jwk.crv)))
-    return 'must be RSA, EC on P-256, P-384 or P-521, or OKP on Ed25519'
+    return 'must be an RSA key, or one on P-256, P-384 or Ed25519'
   try {
     const { asymmetricKeyDetails: details } = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
     const bits = details?.modulusLength ?? fewestRsaBits
-    if (bits < fewestRsaBits || bits > mostRsaBits)
-      return `must have between ${fewestRsaBits} and ${mostRsaBits} bits, and has ${bits}`
+    if (bits < fewestRsaBits) return `must have ${fewestRsaBits} bits or more`
+    if (bits > mostRsaBits) return `must have ${mostRsaBits} bits or fewer`
   } catch {
     return 'is no key: its numbers do not belong together'
   }

@@ -126,8 +126,8 @@ describe('registered keys [SMART asymmetric.jwk-members]', () => {
     ['a kid that is no text', { kid: 1 }, /kid/],
     ['one for encryption', { use: 'enc' }, /use/],
     ['one that may not verify', { key_ops: ['sign'] }, /key_ops/],
-    ['a kind that nobody knows', { kty: 'XX' }, /must be RSA/],
-    ['a curve that no profile has', { crv: 'secp256k1' }, /must be RSA/],
+    ['a kind that nobody knows', { kty: 'XX' }, /must be an RSA key/],
+    ['a curve that no profile has', { crv: 'secp256k1' }, /must be an RSA key/],
     ['a point off the curve', { x: 'AAAA' }, /no key/],
     ['half a point', { y: undefined }, /no key/],
   ])('%s is refused', async (_what, over, why) => {
