@@ -5,12 +5,12 @@
  * Does not own: who may register (registration-tokens.ts, software-statements.ts), rows (registration.ts), or HTTP. Pure.
  */
 import type { Environment, RegistrationPolicy } from '../config/settings.ts'
-import { isLoopback, pageUrlFault, redirectUriFault } from '../config/urls.ts'
 import { type Fault, InputFaults } from '../errors.ts'
 import { scopesOf } from '../smart/discovery.ts'
 import { isSensitiveScope, parseScopes, type Scope } from '../smart/scope.ts'
 import { narrow } from '../smart/scope-set.ts'
 import { appName, appNameFault } from './app-name.ts'
+import { addressFault, keyAddressFault, pageFault } from './client-addresses.ts'
 import { keySetFaults, publicKeySet } from './client-keys.ts'
 import { createFields, type Fields } from './metadata-fields.ts'
 
@@ -94,37 +94,6 @@ const scopesFor = (fields: Fields, kind: ClientDraft['kind'], rules: MetadataRul
   const { kept } = narrow(parseScopes(asked).scopes, allowed)
   if (kept.length === 0) fields.fault('scope', 'must have a scope that this issuer gives to such an app')
   return kept.map(({ text }) => text)
-}
-
-/** People and browsers would each read something else into other characters: the names of hosts have a spelling in ASCII. */
-const spellingFault = (url: string): string | null =>
-  /[^\x21-\x7e]/.test(url) ? 'must be spelt in ASCII, as browsers send it' : null
-
-const pageFault = (url: string): string | null => spellingFault(url) ?? pageUrlFault(url)
-
-const withinHosts = (url: string, hosts: readonly string[] | null): boolean => {
-  if (hosts === null) return true
-  const { hostname } = new URL(url)
-  return hosts.some((host) => hostname === host || hostname.endsWith(`.${host}`))
-}
-
-/** Rules of an address that an app is sent to. */
-const addressFault = (uri: string, { environment, policy }: MetadataRules, privateSchemes: boolean): string | null => {
-  const fault =
-    spellingFault(uri) ?? redirectUriFault(uri, { sandbox: environment.sandbox, confidential: !privateSchemes })
-  if (fault) return fault
-  const { protocol, origin } = new URL(uri)
-  if (origin === new URL(environment.issuer).origin) return 'must not be an address of this server'
-  return protocol === 'https:' && !withinHosts(uri, policy.redirectHosts)
-    ? `must be at ${policy.redirectHosts?.join(' or ')}`
-    : null
-}
-
-/** Where an app's keys are: https, and http only where the issuer is on this machine too. Its host is judged when it is fetched. */
-const keyAddressFault = (url: string, { environment }: MetadataRules): string | null => {
-  const fault = pageFault(url)
-  if (fault || !isLoopback(url)) return fault
-  return isLoopback(environment.issuer) ? null : 'must be on the public internet'
 }
 
 const addressesOf = (fields: Fields, kind: ClientDraft['kind'], rules: MetadataRules) => {

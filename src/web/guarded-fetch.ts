@@ -65,7 +65,8 @@ const loopback4 = listOf('ipv4', ['127.0.0.0/8'])
 const global6 = listOf('ipv6', ['2000::/3'])
 const special6 = listOf('ipv6', [...['2001::/23', '2001:db8::/32', '2002::/16', '2620:4f:8000::/48', '3fff::/20']])
 
-const isPublic = (address: string): boolean =>
+/** Is an address, not a name, one of the public internet? */
+export const isPublic = (address: string): boolean =>
   isIP(address) === 4
     ? !special4.check(address, 'ipv4')
     : isIP(address) === 6 && global6.check(address, 'ipv6') && !special6.check(address, 'ipv6')

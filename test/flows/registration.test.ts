@@ -2,9 +2,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAudit } from '../../src/audit/audit.ts'
+import { createLog } from '../../src/log.ts'
+import { createRegistrationTokens } from '../../src/portal/registration-tokens.ts'
+import { openDatabase } from '../../src/storage/database.ts'
 import {
   type App,
   authorizationUrl,
@@ -17,16 +22,35 @@ import {
   refresh,
 } from '../support/authorize.ts'
 import { runAt } from '../support/command.ts'
-import { initialToken, send, steps } from '../support/registration.ts'
+import { initialToken, registration, send, steps } from '../support/registration.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { Visitor } from '../support/visitor.ts'
-import { claimsOf } from '../support/wire.ts'
+import { claimsOf, post } from '../support/wire.ts'
 
 let server: TestServer
 beforeAll(async () => {
-  server = await startServer()
+  server = await startServer({
+    change: ({ plans }) => {
+      const summit = plans.find(({ id }) => id === 'summit')?.environments[0]
+      if (summit) summit.registration = registration({ policy: { kinds: ['service'], scopes: ['system/Patient.rs'] } })
+    },
+  })
 })
 afterAll(() => server.close())
+
+/** The command reads the file, in which registration is off there. */
+const summitToken = async (): Promise<string> => {
+  const settings = server.settings
+  const database = await openDatabase({ ...settings.database, log: createLog({ level: 'error' }) })
+  const audit = createAudit({ node: 'a-test', now: Date.now, log: createLog({ level: 'error' }) })
+  try {
+    const tokens = createRegistrationTokens({ database, audit, now: Date.now })
+    return (await tokens.make({ issuer: 'summit/sandbox', label: 'Summit Ltd', uses: 1, days: 1 })).token
+  } finally {
+    audit.close()
+    await database.close()
+  }
+}
 
 const issuer = () => `${server.url}/prairie/sandbox`
 const address = () => `${issuer()}/register`
@@ -158,6 +182,44 @@ describe('registering', () => {
     })
     const client = await oauth.processDynamicClientRegistrationResponse(answer)
     expect(client.client_id).toMatch(/^app-/)
+  })
+})
+
+describe('an app with keys', () => {
+  it('registers as a backend service where services may, and gets no more than was registered [SMART asymmetric.jwks-inline]', async () => {
+    const { privateKey, publicKey } = await generateKeyPair('ES384')
+    const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES384' }
+    const { body, status } = await send(`${server.url}/v5/summit/register`, {
+      token: await summitToken(),
+      body: {
+        client_name: 'Nightly',
+        grant_types: ['client_credentials'],
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks: { keys: [jwk] },
+        scope: 'system/Patient.rs system/Observation.rs',
+      },
+    })
+    expect([status, body.scope]).toEqual([201, 'system/Patient.rs'])
+    const token = (scope: string) =>
+      new SignJWT({})
+        .setProtectedHeader({ alg: 'ES384', kid: 'one' })
+        .setIssuer(body.client_id)
+        .setSubject(body.client_id)
+        .setAudience(`${server.url}/v5/oauth/token`)
+        .setJti(crypto.randomUUID())
+        .setExpirationTime('1m')
+        .sign(privateKey)
+        .then((client_assertion) =>
+          post(`${server.url}/v5/oauth/token`, {
+            grant_type: 'client_credentials',
+            scope,
+            client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+            client_assertion,
+          }),
+        )
+    const granted = await token('system/Patient.rs')
+    expect(granted.body).toMatchObject({ scope: 'system/Patient.rs', token_type: 'Bearer' })
+    expect((await token('system/Coverage.rs')).body.error).toBe('invalid_scope')
   })
 })
 

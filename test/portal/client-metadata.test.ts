@@ -307,13 +307,17 @@ describe('keys', () => {
   const weak = jwk('rsa', 1024)
   const strong = jwk('rsa', 2048, 'two')
   it.each<[string, unknown, RegExp]>([
-    ['a weak key', { keys: [weak] }, /^jwks\.keys\.0: must have 2048 bits/],
+    ['a weak key', { keys: [weak] }, /^jwks\.keys\.0: must have between 2048 and/],
     ['a private key', { keys: [{ ...p384, d: 'c2VjcmV0' }] }, /^jwks\.keys\.0: must be a public key/],
     ['a shared secret', { keys: [{ kty: 'oct', kid: 'k', k: 'c2VjcmV0' }] }, /^jwks\.keys\.0: must be a public key/],
     ['a key without a name', { keys: [{ ...p384, kid: undefined }] }, /^jwks\.keys\.0: must have a kid/],
     ['two keys of one name', { keys: [p384, jwk('ec', 'P-384')] }, /^jwks\.keys\.1: has the kid of another/],
     ['a point that is not on the curve', { keys: [{ ...p384, x: p384.y }] }, /^jwks\.keys\.0: is no key/],
-    ['a curve that nothing here signs on', { keys: [jwk('ec', 'P-521')] }, /^jwks\.keys\.0: must be an RSA key/],
+    [
+      'a curve that nothing here signs on',
+      { keys: [jwk('ec', 'P-521')] },
+      /^jwks: must have a key that can sign RS384, ES384/,
+    ],
     ['a key to encrypt', { keys: [{ ...p384, use: 'enc' }] }, /^jwks\.keys\.0: must be for signatures/],
     ['an algorithm of another type', { keys: [{ ...p384, alg: 'RS384' }] }, /^jwks\.keys\.0: has an alg/],
     ['no key that fits', { keys: [jwk('ec', 'P-256')] }, /^jwks: must have a key that can sign RS384, ES384/],
@@ -337,6 +341,49 @@ describe('keys', () => {
       expect(faultsOf(asymmetric({ jwks: undefined, jwks_uri: bad })).join()).toMatch(/^jwks_uri: /)
     expect(faultsOf({ ...app, jwks_uri: uri })).toEqual(['jwks_uri: is for token_endpoint_auth_method private_key_jwt'])
   })
+})
+
+describe('jwks_uri leads to the public internet, or the app is not registered [SMART asymmetric.jwks-url]', () => {
+  const remote = (): Environment => ({ ...environmentNamed('production'), issuer: 'https://login.example.org/plan' })
+  const faults = (jwks_uri: string): string => {
+    try {
+      readClientMetadata(asymmetric({ jwks: undefined, jwks_uri }), { ...rules(), environment: remote() })
+      return ''
+    } catch (error) {
+      return error instanceof InputFaults ? error.message : String(error)
+    }
+  }
+
+  it.each([
+    'https://127.0.0.1/jwks',
+    'https://2130706433/jwks',
+    'https://0x7f.1/jwks',
+    'https://10.1.2.3/jwks',
+    'https://169.254.169.254/latest/meta-data',
+    'https://192.168.0.1/',
+    'https://0.0.0.0/',
+    'https://[::1]/jwks',
+    'https://[::ffff:10.0.0.1]/jwks',
+    'https://[fd00::1]/jwks',
+    'https://localhost/jwks',
+    'https://LOCALHOST./jwks',
+    'https://jwks.localhost/',
+    'https://metadata.google.internal/',
+    'https://printer.local/',
+    'https://intranet/jwks',
+    'http://keys.example.org/jwks',
+    'http://127.0.0.1/jwks',
+    'https://user@keys.example.org/jwks',
+  ])('%s is refused', (uri) => {
+    expect(faults(uri)).toMatch(/^jwks_uri: must /)
+  })
+
+  it.each(['https://keys.example.org/jwks', 'https://93.184.215.14/jwks', 'https://keys.example.org:8443/a?b=c'])(
+    '%s is fine',
+    (uri) => {
+      expect(faults(uri)).toBe('')
+    },
+  )
 })
 
 describe('names that members read', () => {
