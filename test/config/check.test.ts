@@ -291,12 +291,20 @@ describe('rules between options', () => {
   })
 
   it('keeps claims of its own out of the token profile (R42)', () => {
-    const profile = { patientAliases: ['mpiid', 'sub', 'mpiid'], claims: { iss: 'x', mpiid: 'y', contract: 'H0000' } }
+    const profile = {
+      patientAliases: ['mpiid', 'sub', 'mpiid', 'azp'],
+      clientIdAliases: ['azp', 'appid', 'client_id', 'mpiid'],
+      claims: { iss: 'x', mpiid: 'y', contract: 'H0000', roles: ['fhir-reader'] },
+    }
     expect(
       faultsWith(`${SANDBOX}.apis.fhir.tokenProfile`, profile).map((line) => line.replace(/^.*tokenProfile\./, '')),
     ).toEqual([
       'patientAliases.1: is a claim that Latchkey itself sets',
       'patientAliases.2: is given twice',
+      'patientAliases.3: is a claim that Latchkey itself sets',
+      'clientIdAliases.0: is given twice',
+      'clientIdAliases.2: is a claim that Latchkey itself sets',
+      'clientIdAliases.3: is given twice',
       'claims.iss: is a claim that Latchkey itself sets',
       'claims.mpiid: is given twice',
     ])
@@ -371,6 +379,7 @@ describe('demonstration records', () => {
     x: 'UiVqjwEly9DqlsX8QDbqL6S8HtKSj5dLQxu_yauU1wk',
     y: 'cY6937AtScLDepfS85MLF_jSqsaE3vfhCIoIL3t9iX8',
   }
+  const shortModulus = Buffer.alloc(128, 0xff).toString('base64url')
   const at = `${SANDBOX}.demonstration.apps.a`
 
   it.each([
@@ -430,6 +439,22 @@ describe('demonstration records', () => {
     [
       { ...app, kind: 'confidential', profile: 'fapi2', jwksUri: 'https://a.example/jwks' },
       'redirectUris.0: must be an https address: fapi2 has no others',
+    ],
+    [
+      { ...app, kind: 'confidential', jwks: { keys: [{ ...ecKey, d: 'AAAA' }] } },
+      'jwks.keys.0: must be a public key, without d: whoever has read it can sign with it',
+    ],
+    [
+      { ...app, kind: 'confidential', jwks: { keys: [ecKey, { kty: 'RSA', kid: 'b', e: 'AQAB', n: shortModulus }] } },
+      'jwks.keys.1: must have 2048 bits or more',
+    ],
+    [
+      { ...app, kind: 'confidential', jwks: { keys: [ecKey, ecKey] } },
+      'jwks.keys.1.kid: is that of another key of the same kty',
+    ],
+    [
+      { ...app, kind: 'confidential', jwksUri: 'https://user:secret@a.example/jwks' },
+      'jwksUri: must not have a user name or password',
     ],
     [{ ...app, launchUrls: ['/launch'] }, 'launchUrls.0: must be an absolute address'],
     [{ ...app, logoutUris: ['/bye'] }, 'logoutUris.0: must be an absolute address'],
