@@ -7,7 +7,7 @@ const onPostgres = [
   'test/accounts/sign-in.test.ts',
   'test/audit/audit.test.ts',
   'test/flows/{narrowed-refresh,refresh}.test.ts',
-  'test/members/{changes,concurrency,connections,demonstration,directory,endings,grants,narrowing,overview,reminders}.test.ts',
+  'test/members/{changes,concurrency,connections,demonstration,directory,endings,grants,narrowing,overview,reminders,vouched}.test.ts',
   'test/oidc/{key-ring,key-rotation,refresh-tokens,revocations}.test.ts',
   'test/storage/{jobs,prepared,sweep}.test.ts',
 ]
