@@ -307,17 +307,13 @@ describe('keys', () => {
   const weak = jwk('rsa', 1024)
   const strong = jwk('rsa', 2048, 'two')
   it.each<[string, unknown, RegExp]>([
-    ['a weak key', { keys: [weak] }, /^jwks\.keys\.0: must have between 2048 and/],
+    ['a weak key', { keys: [weak] }, /^jwks\.keys\.0: must have 2048 bits/],
     ['a private key', { keys: [{ ...p384, d: 'c2VjcmV0' }] }, /^jwks\.keys\.0: must be a public key/],
     ['a shared secret', { keys: [{ kty: 'oct', kid: 'k', k: 'c2VjcmV0' }] }, /^jwks\.keys\.0: must be a public key/],
     ['a key without a name', { keys: [{ ...p384, kid: undefined }] }, /^jwks\.keys\.0: must have a kid/],
     ['two keys of one name', { keys: [p384, jwk('ec', 'P-384')] }, /^jwks\.keys\.1: has the kid of another/],
     ['a point that is not on the curve', { keys: [{ ...p384, x: p384.y }] }, /^jwks\.keys\.0: is no key/],
-    [
-      'a curve that nothing here signs on',
-      { keys: [jwk('ec', 'P-521')] },
-      /^jwks: must have a key that can sign RS384, ES384/,
-    ],
+    ['a curve that nothing here signs on', { keys: [jwk('ec', 'P-521')] }, /^jwks\.keys\.0: must be an RSA key/],
     ['a key to encrypt', { keys: [{ ...p384, use: 'enc' }] }, /^jwks\.keys\.0: must be for signatures/],
     ['an algorithm of another type', { keys: [{ ...p384, alg: 'RS384' }] }, /^jwks\.keys\.0: has an alg/],
     ['no key that fits', { keys: [jwk('ec', 'P-256')] }, /^jwks: must have a key that can sign RS384, ES384/],
