@@ -201,14 +201,18 @@ function apiFaults(api: Api, environment: Environment, path: string): Fault[] {
       message: 'must be on the issuer’s host: Latchkey itself serves a sandbox API',
     })
   }
-  const { patientAliases, claims } = api.tokenProfile
+  const { patientAliases, clientIdAliases, claims } = api.tokenProfile
   const names = [
     ...patientAliases.map((name, index) => ({ name, at: `patientAliases.${index}` })),
+    ...clientIdAliases.map((name, index) => ({ name, at: `clientIdAliases.${index}` })),
     ...Object.keys(claims).map((name) => ({ name, at: `claims.${name}` })),
   ]
   names.forEach(({ name, at }, index) => {
     const option = `${path}.tokenProfile.${at}`
-    if (RESERVED_CLAIMS.includes(name)) faults.push({ path: option, message: 'is a claim that Latchkey itself sets' })
+    // `azp` says which client a token is for, and nothing else (OpenID Connect Core, section 2).
+    const isClient = name === 'azp' && at.startsWith('clientIdAliases')
+    if (RESERVED_CLAIMS.includes(name) && !isClient)
+      faults.push({ path: option, message: 'is a claim that Latchkey itself sets' })
     if (names.findIndex((other) => other.name === name) < index)
       faults.push({ path: option, message: 'is given twice' })
   })

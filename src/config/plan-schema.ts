@@ -45,7 +45,15 @@ const tokenProfile = section(
       .max(10)
       .default([])
       .describe('More claims that repeat the patient’s id, beside patient and patient_id.'),
-    claims: z.record(claimName, words(500)).default({}).describe('More claims with fixed values.'),
+    clientIdAliases: z
+      .array(claimName)
+      .max(5)
+      .default([])
+      .describe('More claims that repeat the app’s id, beside client_id, for instance azp.'),
+    claims: z
+      .record(claimName, z.union([words(500), z.array(words(200)).min(1).max(20)]))
+      .default({})
+      .describe('More claims with fixed values: a text, or a list of texts.'),
   },
   'What an access token for this API looks like, to fit verifiers that exist.',
 )

@@ -275,8 +275,10 @@ export interface TokenProfile {
   scopeFormat: 'string' | 'array'
   /** Claim names that repeat the patient's id, beside `patient` and `patient_id` (R3). */
   patientAliases: string[]
+  /** Claim names that repeat the app's id, beside `client_id`, for instance `azp`. */
+  clientIdAliases: string[]
   /** Extra claims with fixed values, for instance a contract number. */
-  claims: Record<string, string>
+  claims: Record<string, string | string[]>
 }
 
 /** Records upserted at every start, refused wherever `publicUrl` is not loopback. */

@@ -116,6 +116,7 @@ export const createTokenResponse = ({ environment }: { environment: Environment 
     if (released.length > 0) jwt.payload.sensitivities = released
     delete jwt.payload.scope
     jwt.payload[profile.scopeClaim] = profile.scopeFormat === 'array' ? scope.split(' ') : scope
+    for (const alias of profile.clientIdAliases) jwt.payload[alias] = jwt.payload.client_id
     if (profile.typ !== 'at+jwt') jwt.header = { ...jwt.header, typ: profile.typ }
   }
 

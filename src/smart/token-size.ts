@@ -26,7 +26,8 @@ export interface TokenFrame {
       scopeClaim: string
       scopeFormat: 'string' | 'array'
       patientAliases: readonly string[]
-      claims: Record<string, string>
+      clientIdAliases: readonly string[]
+      claims: Record<string, string | readonly string[]>
     }
   }
   /** The codes of all sensitive categories that could be released. */
@@ -51,9 +52,10 @@ const encoded = (value: unknown): number => Math.ceil((new TextEncoder().encode(
 /** The length of the longest token with exactly these scopes: of a practitioner, with the longest ids, everything sensitive released. */
 export const tokenLength = (scope: string, frame: TokenFrame): number => {
   const { issuer, api, clientId, sensitivities, context, patient = id, isBound } = frame
-  const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, claims } = api.tokenProfile
+  const { algorithm, typ, scopeClaim, scopeFormat, patientAliases, clientIdAliases, claims } = api.tokenProfile
   const payload = {
     ...claims,
+    ...Object.fromEntries(clientIdAliases.map((name) => [name, clientId])),
     ...Object.fromEntries([...patientAliases, 'patient', 'patient_id'].map((name) => [name, patient])),
     fhirUser: `${api.baseUrl}/PractitionerRole/${id}`,
     ...context,

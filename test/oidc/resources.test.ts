@@ -21,6 +21,7 @@ const api: Api = {
     scopeClaim: 'scope',
     scopeFormat: 'string',
     patientAliases: [],
+    clientIdAliases: [],
     claims: {},
   },
 }

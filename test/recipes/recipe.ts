@@ -41,6 +41,7 @@ export const start = async (
   const ended = new Promise<void>((done) => child.once('close', () => done()))
   child.once('error', (error) => (written += error.message))
   for (let attempt = 0; !(await isUp()); attempt += 1) {
+    if (attempt === 100) child.kill()
     if (attempt === 100 || child.exitCode !== null) throw new Error(`${command} does not answer: ${written}`)
     await new Promise((wait) => setTimeout(wait, 100))
   }

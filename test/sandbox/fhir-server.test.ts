@@ -147,6 +147,7 @@ describe('access tokens', () => {
           scopeClaim: 'scp',
           scopeFormat: 'array',
           patientAliases: [],
+          clientIdAliases: [],
           claims: {},
         },
       },

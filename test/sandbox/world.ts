@@ -56,13 +56,18 @@ export const startSandbox = async (resources = allTypes) => {
       scopeClaim: 'scope',
       scopeFormat: 'string',
       patientAliases: [],
+      clientIdAliases: [],
       claims: {},
     },
   } as const
   const fhir = createSandboxFhir({
     issuer: issuer.issuer,
     jwksUri: `${issuer.issuer}/jwks`,
-    api: { ...api, resources: [...api.resources], tokenProfile: { ...api.tokenProfile, patientAliases: [] } },
+    api: {
+      ...api,
+      resources: [...api.resources],
+      tokenProfile: { ...api.tokenProfile, patientAliases: [], clientIdAliases: [] },
+    },
     endpoints: {
       authorization: `${issuer.issuer}/authorize`,
       token: `${issuer.issuer}/token`,

@@ -26,6 +26,7 @@ const frame: TokenFrame = {
       scopeClaim: 'scp',
       scopeFormat: 'array',
       patientAliases: ['mpiid'],
+      clientIdAliases: ['azp'],
       claims: { contract: 'H0000' },
     },
   },
