@@ -26,7 +26,7 @@ export interface ReplayStore {
 /** How proofs may be signed: by a public key that they carry along, never by a shared secret. */
 export const proofAlgorithms = ['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512', 'EdDSA', 'Ed25519']
 
-/** Seconds that a proof's time may differ from ours, either way; the token endpoint allows the same. */
+/** Seconds that a proof's time may differ from ours, either way: it is made for one request, and there is no nonce to make up for it. */
 const leeway = 60
 const longestProof = 8_192
 /** A proof is remembered for two minutes, so this is more than 1,600 requests a second. */
