@@ -72,7 +72,7 @@ const isService = ({ oidc }: EngineContext): boolean =>
 const audienceOf = (ctx: EngineContext): unknown => (isService(ctx) ? ctx.oidc.body?.aud : ctx.oidc.params?.aud)
 
 /** What a launch tells of the tokens to come. */
-export const knownBy = (launch: Pick<Launch, 'context' | 'patient'> | undefined) =>
+const knownBy = (launch: Pick<Launch, 'context' | 'patient'> | undefined) =>
   launch ? { launch: launch.context, patient: launch.patient?.fhirId } : {}
 
 /** What stands in each access token of an app at an API, and what is known of where it was launched, or of its patient. */
@@ -175,7 +175,8 @@ export const createResources = (deps: {
           requested,
         )
       const frame = frameOf(environment, api, client.clientId, knownBy(found?.launch))
-      const kept = sparing(available, { ...frame, isBound: bindsTokens(ctx) })
+      // Whether they will be bound to a key is not known yet; the 80 characters of that are found when a token is made (`fitting`).
+      const kept = sparing(available, frame)
       if (!kept)
         throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)
