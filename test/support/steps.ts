@@ -41,7 +41,7 @@ export const connect = async (page: Page): Promise<void> => {
 
 /** Until the record is there, all of it. */
 export const recordShown = async (page: Page): Promise<void> => {
-  await page.locator('.demo-person dl').waitFor()
+  await page.locator('[data-person-details] dl').waitFor()
   await page.locator('[aria-busy]').first().waitFor({ state: 'detached' })
 }
 
