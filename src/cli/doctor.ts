@@ -19,6 +19,7 @@ export const doctorOptions = {
   key: { type: 'string' },
   'redirect-uri': { type: 'string' },
   scope: { type: 'string' },
+  launch: { type: 'string' },
   username: { type: 'string' },
   'password-file': { type: 'string' },
   patient: { type: 'string' },
@@ -49,6 +50,7 @@ ADDRESS is a FHIR base, or an issuer, of any SMART server. Without options the d
   --key FILE                  its private JWK instead, for private_key_jwt
   --redirect-uri URI          one that is registered for it; default http://127.0.0.1:8765/callback
   --scope SCOPES              what to ask for, where the usual is not allowed
+  --launch VALUE              a launch that an EHR or a portal made for the client and the member
   --username NAME             a test member, who signs in and shares
   --password-file FILE        their password; or the variable ${'$'}{SECRET_VARIABLES.member}
   --patient NAME              which patient to choose
@@ -151,6 +153,7 @@ export const optionsOf = (target: string, line: DoctorLine, env: Terminal['env']
     client,
     redirectUri: line['redirect-uri'],
     scope: line.scope,
+    launch: line.launch,
     member:
       username !== undefined && password !== undefined ? { username, password, patient: line.patient } : undefined,
     otherPatient: line['other-patient'],

@@ -55,6 +55,8 @@ export interface App {
   tokens(changes?: Parameters): Promise<Tokens>
   /** The one authorization that most checks look at. */
   main(): Promise<Tokens>
+  /** The authorization of the launch that was handed over. @throws Skip where none was */
+  launched(): Promise<Tokens & { launch: string }>
   /** The main authorization's first refresh: what it answered, and the newest refresh token. */
   refreshed(): Promise<{ answer: Answer; refreshToken: string; accessToken: string }>
   refresh(refreshToken: string, changes?: Record<string, string>): Promise<Answer>
@@ -86,6 +88,8 @@ export const createApp = (options: {
   client: ClientCredentials | undefined
   redirectUri: string
   scope: string | undefined
+  /** A launch that an EHR or a portal made. */
+  launch: string | undefined
   now: () => number
   /** Is there a member who answers the server's pages without a person? */
   member: boolean
@@ -249,6 +253,12 @@ export const createApp = (options: {
     tokens,
     main,
     refresh,
+    launched: once(async () => {
+      const { launch } = options
+      if (!launch) throw new Skip('no launch was handed over (--launch)')
+      const scope = ['launch', ...(await scopeOf()).split(' ').filter((each) => each !== 'launch/patient')].join(' ')
+      return { ...(await tokens({ launch, scope })), launch }
+    }),
     refreshed: once(async () => {
       const { refreshToken } = await main()
       if (refreshToken === undefined) throw new Skip('no refresh token was given')

@@ -14,10 +14,8 @@ export interface Capability {
   beyond?: string
 }
 
-const launched = 'it shows in a launch from an EHR or a portal only, which nobody can begin from outside'
-
 export const standardCapabilities: readonly Capability[] = [
-  { name: 'launch-ehr', shownBy: [], beyond: launched },
+  { name: 'launch-ehr', shownBy: ['launch.ehr'] },
   { name: 'launch-standalone', shownBy: ['launch.standalone'] },
   { name: 'authorize-post', shownBy: ['R12.unknown-client-post', 'R12.wrong-redirect-post'] },
   { name: 'client-public', shownBy: ['R13.public'] },
@@ -26,8 +24,8 @@ export const standardCapabilities: readonly Capability[] = [
   { name: 'sso-openid-connect', shownBy: ['id-token.signature', 'id-token.claims'] },
   { name: 'context-banner', shownBy: ['context.banner'] },
   { name: 'context-style', shownBy: ['context.style'] },
-  { name: 'context-ehr-patient', shownBy: [], beyond: launched },
-  { name: 'context-ehr-encounter', shownBy: [], beyond: launched },
+  { name: 'context-ehr-patient', shownBy: ['context.patient'] },
+  { name: 'context-ehr-encounter', shownBy: ['context.launch-encounter'] },
   { name: 'context-standalone-patient', shownBy: ['R3.answer'] },
   { name: 'context-standalone-encounter', shownBy: ['context.encounter'] },
   { name: 'permission-offline', shownBy: ['R8.refresh-token'] },

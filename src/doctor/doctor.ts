@@ -21,6 +21,7 @@ import type { Examination } from './examination.ts'
 import { fhirChecks } from './fhir-checks.ts'
 import { createHidden } from './hidden.ts'
 import { createHttp, type Http, type Limits, Unreachable } from './http.ts'
+import { launchChecks } from './launch-checks.ts'
 import { openidChecks } from './openid-checks.ts'
 import { pageChecks } from './page-checks.ts'
 import { refreshChecks } from './refresh-checks.ts'
@@ -44,6 +45,7 @@ export const groups: readonly { title: string; checks: readonly Check[] }[] = [
   { title: 'Refresh and end', checks: refreshChecks },
   { title: 'Codes', checks: codeChecks },
   { title: 'Pushed requests and bound tokens', checks: bindingChecks },
+  { title: 'Launch', checks: launchChecks },
   { title: 'Scopes and context', checks: scopeChecks },
   { title: 'Backend services', checks: serviceChecks },
 ]
@@ -57,6 +59,8 @@ export interface DoctorOptions {
   /** One that is registered for the client; default http://127.0.0.1:{port}/callback. */
   redirectUri?: string | undefined
   scope?: string | undefined
+  /** A launch that an EHR or a portal made for the client and the member. */
+  launch?: string | undefined
   member?: Person | undefined
   /** A patient whom the member may not see. */
   otherPatient?: string | undefined
@@ -113,7 +117,7 @@ export const examine = async (options: DoctorOptions): Promise<Report> => {
   const { now = Date.now, client, member, service, openWalker } = options
   const startedAt = now()
   const hidden = createHidden()
-  for (const secret of [client?.secret, client?.key?.d, service?.credentials.key?.d, member?.password])
+  for (const secret of [client?.secret, client?.key?.d, service?.credentials.key?.d, member?.password, options.launch])
     hidden.add(secret)
   const http = createHttp({
     now,
@@ -131,6 +135,7 @@ export const examine = async (options: DoctorOptions): Promise<Report> => {
     client,
     redirectUri,
     scope: options.scope,
+    launch: options.launch,
     now,
     member: member !== undefined,
     single: openWalker !== undefined,

@@ -4,8 +4,7 @@ import { parseScopes } from '../smart/scope.ts'
 import { covers } from '../smart/scope-set.ts'
 import { NoCode, type Tokens } from './app.ts'
 import { type Check, failed, faultless, passed, Skip, skipped, told, type Verdict, warned } from './check.ts'
-import { foreignOrigin } from './discovery-checks.ts'
-import { isObject, isOpen, type Json, seenIn, textOf, trimmed } from './documents.ts'
+import { isObject, type Json, seenIn, textOf, trimmed } from './documents.ts'
 import type { Examination } from './examination.ts'
 import type { Answer } from './http.ts'
 
@@ -142,38 +141,6 @@ export const tokenChecks: readonly Check[] = [
       if (!/no-store/i.test(answer.headers.get('cache-control') ?? '')) faults.push('no Cache-Control: no-store')
       if (!/no-cache/i.test(answer.headers.get('pragma') ?? '')) faults.push('no Pragma: no-cache')
       return faultless(faults, String(body.token_type))
-    },
-  },
-  {
-    id: 'context.banner',
-    title: 'Whether the app must show a banner is said by true or false',
-    expected: 'need_patient_banner, where it is there, is a boolean',
-    hint: 'Send true or false, not a text.',
-    section: 'SMART App Launch 2.2, Scopes and Launch Context, Launch context arrives with your access_token',
-    needs: 'member',
-    async run({ app }) {
-      const { need_patient_banner: banner } = (await app.main()).body
-      if (banner === undefined) return skipped('no banner is spoken of; it shows in a launch from an EHR or a portal')
-      return told(typeof banner === 'boolean', JSON.stringify(banner))
-    },
-  },
-  {
-    id: 'context.style',
-    title: 'The style that apps are handed can be read',
-    expected: 'smart_style_url, where it is there, leads to a JSON object for any origin',
-    hint: 'Serve it with Access-Control-Allow-Origin: *; a new style has a new address.',
-    section: 'SMART App Launch 2.2, Scopes and Launch Context, Styling',
-    needs: 'member',
-    async run({ app, http }) {
-      const { smart_style_url: style } = (await app.main()).body
-      if (style === undefined) return skipped('no style is named; it shows in a launch from an EHR or a portal')
-      if (typeof style !== 'string' || !URL.canParse(style)) return failed('smart_style_url is no address')
-      const answer = await http.send(style, { headers: { origin: foreignOrigin } })
-      if (answer.status !== 200 || !isObject(answer.json)) return failed(seenIn(answer))
-      return told(
-        isOpen(answer, foreignOrigin),
-        isOpen(answer, foreignOrigin) ? 'a JSON object' : 'no Access-Control-Allow-Origin',
-      )
     },
   },
   {

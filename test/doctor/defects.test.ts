@@ -44,7 +44,9 @@ describe('a sound server of others', () => {
     expect(never).toEqual([
       ...['tls.version', 'tls.old-versions', 'tls.certificate'],
       ...['par.anybody', 'feed.anybody', 'management.page', 'logout.redirect', 'brands.bundle', 'R13.post'],
-      ...['context.banner', 'context.style', 'par.request', 'dpop.bad-proof', 'dpop.bound', 'dpop.fhir'],
+      ...['par.request', 'dpop.bad-proof', 'dpop.bound', 'dpop.fhir'],
+      ...['launch.ehr', 'launch.made-up', 'launch.once', 'context.patient', 'context.launch-encounter'],
+      ...['context.banner', 'context.style'],
       ...['scopes.v2', 'scopes.v1', 'scopes.user', 'context.encounter', 'scopes.online'],
     ])
   })
