@@ -78,5 +78,3 @@ export const registration = z.strictObject({
     .describe('Whose software statements are believed (RFC 7591 section 2.3).'),
   policy,
 })
-
-export type RegistrationConfig = z.infer<typeof registration>

@@ -5,8 +5,6 @@ import { redirectUri } from './authorize.ts'
 import { runAt } from './command.ts'
 import type { TestServer } from './server.ts'
 
-export const issuerPath = '/prairie/sandbox'
-
 /** Registration with everything in it left as it is by default. */
 export const registration = (
   over: Partial<Omit<Registration, 'policy'>> & { policy?: Partial<Registration['policy']> } = {},
