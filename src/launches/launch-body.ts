@@ -98,7 +98,7 @@ const launchBody = z.strictObject(
 )
 
 /** A launch as it was asked for; `context` is what it says beside the app, the user and the patient. */
-export interface AskedLaunch {
+interface AskedLaunch {
   clientId: string
   user: string
   patient: string | null
@@ -106,7 +106,7 @@ export interface AskedLaunch {
 }
 
 /** A body as far as it is sound. */
-export interface ReadLaunch {
+interface ReadLaunch {
   faults: Fault[]
   /** Null where there are faults. */
   launch: AskedLaunch | null

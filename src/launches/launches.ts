@@ -16,7 +16,7 @@ import type { Database } from '../storage/database.ts'
 import type { ShortLived } from '../storage/short-lived.ts'
 import { readLaunch } from './launch-body.ts'
 
-export const launchSeconds = 300
+const launchSeconds = 300
 /** Longer than an authorization lives. */
 const redeemedMillis = 2 * 3_600_000
 
@@ -66,7 +66,7 @@ export interface LaunchDirectory {
   mayShare(memberId: string, patientId: string): Promise<boolean>
 }
 
-export interface LaunchDeps {
+interface LaunchDeps {
   environment: Environment
   directory: LaunchDirectory
   shortLived: ShortLived
@@ -76,7 +76,7 @@ export interface LaunchDeps {
 }
 
 /** A launch that was made. */
-export interface MadeLaunch {
+interface MadeLaunch {
   launch: string
   /** Where the app is opened; undefined where it has no launch address, or several. */
   launchUrl: string | undefined
@@ -85,7 +85,7 @@ export interface MadeLaunch {
 }
 
 /** Why a value is not redeemed; for the log and the trail, never for the app. */
-export type LaunchRefusal = 'unknown' | 'other-app' | 'other-api' | 'used'
+type LaunchRefusal = 'unknown' | 'other-app' | 'other-api' | 'used'
 
 /** What stands in the way of redeeming a launch. */
 export class LaunchRefused extends Error {

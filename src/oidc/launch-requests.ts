@@ -15,7 +15,7 @@ import { type EngineContext, errors } from './engine.ts'
 import { stateOf } from './request-state.ts'
 
 /** Why the person who is signed in cannot go on; also the sub-code for the app. */
-export type LaunchFault = 'launch_mismatch' | 'launch_required' | 'launch_authority'
+type LaunchFault = 'launch_mismatch' | 'launch_required' | 'launch_authority'
 
 /** The launch of a request. */
 interface Found {
