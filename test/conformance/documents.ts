@@ -87,7 +87,7 @@ const counted = (rows: readonly Row[]): string => {
 }
 
 const table = (head: string, rows: readonly string[]): string =>
-  [head, head.replaceAll(/[^|]+/g, '---'), ...rows].map((row) => `| ${row} |`).join('\n')
+  [head, head.replaceAll(/[^|]+/g, ' --- ').trim(), ...rows].map((row) => `| ${row} |`).join('\n')
 
 /** docs/conformance.md */
 export function conformanceDocument(cited: ReadonlyMap<string, readonly TestOutcome[]>): string {

@@ -2,7 +2,7 @@
  * A reporter of Vitest that makes docs/conformance.md and docs/security-checklist.md of a run of all tests. In CI it compares
  * instead of writing, and the run fails where a document is not what is committed. A run of some tests only has ids checked.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 import { checklistDocument, conformanceDocument, faultsOf, type TestOutcome, testsById } from './documents.ts'
@@ -51,7 +51,7 @@ export const conformanceReporter = (): Reporter => {
       for (const [file, text] of documents) {
         const path = `${root}/${file}`
         if (process.env.CI !== 'true') writeFileSync(path, text)
-        else if (readFileSync(path, 'utf8') !== text)
+        else if (!existsSync(path) || readFileSync(path, 'utf8') !== text)
           faults.push(`${file} is stale: run npm test, and commit what it writes`)
       }
       for (const fault of faults) console.error(`conformance: ${fault}`)
