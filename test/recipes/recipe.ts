@@ -39,6 +39,8 @@ export const start = async (
 
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (written += String(text)))
   const ended = new Promise<void>((done) => child.once('close', () => done()))
+  // A test that fails before it stops the program leaves none behind.
+  process.once('exit', () => child.kill())
   child.once('error', (error) => (written += error.message))
   for (let attempt = 0; !(await isUp()); attempt += 1) {
     if (attempt === 100) child.kill()
