@@ -52,7 +52,7 @@ describe('an authorization request', () => {
     async () => {
       const app = demoApp(server.url)
       const ends = { asked: 0, sentBack: 0, refused: 0 }
-      await hold(requests, 250, async ({ fields, post, aud }) => {
+      await hold(requests, 400, async ({ fields, post, aud }) => {
         const form = new URLSearchParams(fields)
         if (aud !== 'none') form.append('aud', aud === 'right' ? app.fhirBase : 'https://elsewhere.example/fhir')
         const page = post

@@ -136,7 +136,7 @@ describe('a decision', () => {
     'whatever was asked, ticked and forged: no token is wider, for anybody else, or alive once it was revoked (R11, R22, R33) [RFC 9700 8] [ASVS 10.4.9, 10.4.11] [SMART app-launch.refresh-subset, scopes.patient-in-context]',
     async () => {
       let granted = 0
-      await hold(decisions, 120, async (decision) => {
+      await hold(decisions, 200, async (decision) => {
         const app = decision.confidential ? confidentialApp(server.url) : demoApp(server.url)
         const { verifier, challenge } = pkce()
         const patient = people[decision.person] ?? ''
