@@ -51,8 +51,6 @@ export const profiles: Readonly<Record<ProfileName, ClientProfile>> = {
   },
 }
 
-export const profileNames = Object.keys(profiles) as ProfileName[]
-
 /** A stored name as a profile's; a row that names none that is known is nobody's client. */
 export const isProfile = (name: string): name is ProfileName => Object.hasOwn(profiles, name)
 

@@ -183,6 +183,8 @@ describe('docs/apps.md', () => {
   ].map(([, code]) => code)
 
   it('has every reason, with what an app does then', () => {
-    expect([...documented].sort()).toEqual([...Object.keys(waysToEnd), 'authority_ended', 'code_reused', 'wrong_key'].sort())
+    expect([...documented].sort()).toEqual(
+      [...Object.keys(waysToEnd), 'authority_ended', 'code_reused', 'wrong_key'].sort(),
+    )
   })
 })

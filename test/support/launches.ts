@@ -54,5 +54,3 @@ export const tokensAfter = async (app: App, verifier: string, done: Page): Promi
   if (answer.status !== 200) throw new Error(`no tokens: ${JSON.stringify(answer.body)}`)
   return answer.body
 }
-
-export { pkce }

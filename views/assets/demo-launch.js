@@ -26,7 +26,7 @@ export function showLaunch(response, fhirUser) {
 async function wear(url) {
   const root = document.documentElement
   root.style.removeProperty('--brand')
-  if (!url || !url.startsWith(`${location.origin}/`)) return
+  if (!url?.startsWith(`${location.origin}/`)) return
   try {
     const { color_highlight: color } = await (await fetch(url, { credentials: 'omit' })).json()
     if (/^#[\da-f]{6}$/i.test(color)) root.style.setProperty('--brand', color)
