@@ -1,5 +1,5 @@
 /** A portal or an EHR that launches apps, over HTTP: its token, its launches, and an app's way through one. */
-import { type App, exchange, pkce, type TokenAnswer, type Walk, walkToConsent } from './authorize.ts'
+import { type App, exchange, type TokenAnswer, type Walk, walkToConsent } from './authorize.ts'
 import type { Page } from './visitor.ts'
 import { basic } from './wire.ts'
 
