@@ -6,12 +6,13 @@
  * Does not own: what goes into a token (oidc/token-response).
  */
 import { briefly, choicesOf, longestWords } from './choices.ts'
-import { parseScopes, type Scope, scopeText } from './scope.ts'
-import { covers } from './scope-set.ts'
+import { parseScopes, type ResourceScope, type Scope, scopeText } from './scope.ts'
+import { covers, expand } from './scope-set.ts'
 
 export const longestToken = 3072
-/** Anybody can ask for scopes, and what is restricted is compared with each other: hostile input stays cheap. */
+/** Anybody can ask for scopes, and what is restricted is compared with each other, value by value: hostile input stays cheap. */
 const mostRestricted = 100
+const mostValues = 200
 
 /** What of an issuer, its API and an app stands in each of their tokens. */
 export interface TokenFrame {
@@ -91,13 +92,28 @@ const needed = (scopes: readonly Scope[]): Scope[] =>
     [...scopes],
   )
 
+const isRestricted = (scope: Scope): scope is ResourceScope => scope.kind === 'resource' && scope.query.length > 0
+
+const valuesOf = ({ query }: ResourceScope): number =>
+  query.reduce((sum, [, value]) => sum + value.split(',').length, 0)
+
+/** The scopes as far as they can be compared with each other at no great cost: the first of those that are restricted. */
+const comparable = (scopes: readonly Scope[], { api }: TokenFrame): Scope[] => {
+  let [restricted, values] = [0, 0]
+  return scopes.filter((scope) => {
+    if (!isRestricted(scope)) return true
+    restricted += 1
+    values += valuesOf(scope) * expand(scope, api.resources).length
+    return restricted <= mostRestricted && values <= mostValues
+  })
+}
+
 /**
  * What an app may ask for: the scopes as they are where no choice of the member makes their token too large; else without
  * those that the others cover; undefined where even that is too much.
  */
 export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | undefined => {
-  if (scopes.filter((scope) => scope.kind === 'resource' && scope.query.length > 0).length > mostRestricted)
-    return undefined
+  if (comparable(scopes, frame).length < scopes.length) return undefined
   const fits = (some: readonly Scope[]) => longestTokenOf(some, frame, longestToken) <= longestToken
   if (fits(scopes)) return [...scopes]
   const few = needed(scopes)
@@ -113,7 +129,7 @@ export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | 
 export const fitting = (scope: string, frame: TokenFrame): string => {
   const fits = (some: readonly Scope[]) => tokenLength(scopeText(some), frame) <= longestToken
   if (tokenLength(scope, frame) <= longestToken) return scope
-  const few = needed(parseScopes(scope).scopes)
+  const few = needed(comparable(parseScopes(scope).scopes, frame))
   const left = fits(few) ? few : briefly(few)
   while (!fits(left)) {
     const last = left.findLastIndex(({ kind }) => kind === 'resource')

@@ -129,6 +129,22 @@ describe('a token of at most 3,072 bytes', () => {
     expect(performance.now() - from).toBeLessThan(500)
   })
 
+  it('costs little, however many values the restrictions have: of an authorization, and of a refresh', () => {
+    const values = (at: number) => Array.from({ length: 30 }, (_, place) => `a${at}x${place}`).join(',')
+    const hostile = Array.from({ length: 55 }, (_, at) => `patient/Observation.rs?category=${values(at)}`).join(' ')
+    const fastest = (work: () => unknown) =>
+      Math.min(
+        ...[1, 2, 3].map(() => {
+          const from = performance.now()
+          work()
+          return performance.now() - from
+        }),
+      )
+    expect(fastest(() => expect(sparing(all(hostile), frame)).toBeUndefined())).toBeLessThan(50)
+    const answered = answeredScope('openid patient/*.rs', hostile)
+    expect(fastest(() => expect(fitting(answered, frame)).toContain('patient/Observation.rs?'))).toBeLessThan(50)
+  })
+
   it('holds for whatever is asked and ticked, and never changes what it means', () => {
     const random = createRandom(11)
     let large = 0
