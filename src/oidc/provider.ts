@@ -221,6 +221,11 @@ export const createProvider = (deps: {
     return secretIsRight(presented, this.clientSecret)
   }
   provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = () => deps.hooks.assertions.audiences
+  // The engine writes the client's id and the jti one after the other: by an id that begins another's, a client could use that one's up.
+  const { unique } = provider.ReplayDetection
+  provider.ReplayDetection.unique = function (client, jti, exp) {
+    return unique.call(this, JSON.stringify([client, jti]), '', exp)
+  }
   // What a DPoP proof is made for is the address that the app has asked, an alias too (RFC 9449 §4.3), not a path of the engine's.
   const { urlFor } = provider.OIDCContext.prototype
   provider.OIDCContext.prototype.urlFor = function (name, options) {

@@ -1,6 +1,7 @@
 /** An assertion counts once, on the durable store and on Redis (R13). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { assertionOf, type ClientKey, carried, demonstrationKey } from '../support/key-client.ts'
+import { demonstrationApp } from '../support/demonstration-app.ts'
+import { assertionOf, type ClientKey, carried, demonstrationKey, makeKey } from '../support/key-client.ts'
 import { redisServer } from '../support/machine.ts'
 import { type RedisProcess, startRedis } from '../support/redis.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -18,8 +19,18 @@ const race = async (token: string, key: ClientKey, many = 30): Promise<number> =
 
 describe('on the durable store', () => {
   let server: TestServer
+  let key: ClientKey
   beforeAll(async () => {
-    server = await startServer()
+    key = await makeKey('ES384')
+    const jwks = { keys: [key.publicJwk] }
+    server = await startServer({
+      change: ({ plans }) =>
+        plans[0]?.environments[0]?.demonstration?.apps.push(
+          ...['ward', 'warden'].map((clientId) =>
+            demonstrationApp({ clientId, kind: 'service', jwks, scopes: ['system/Patient.rs'] }),
+          ),
+        ),
+    })
   })
   afterAll(() => server.close())
 
@@ -27,6 +38,17 @@ describe('on the durable store', () => {
     const token = `${server.url}/prairie/sandbox/token`
     for (const alg of ['ES384', 'RS384'] as const)
       expect(await race(token, await demonstrationKey('demo-service', alg))).toBe(1)
+  })
+
+  it('a client whose id begins that of another uses up nothing of that one', async () => {
+    const token = `${server.url}/prairie/sandbox/token`
+    const ask = async (clientId: string, jti: string) => {
+      const presented = carried(await assertionOf(key, { clientId, audience: token }, { claims: { jti } }))
+      return (await post(token, { grant_type: 'client_credentials', scope: 'system/Patient.rs', ...presented })).status
+    }
+    expect(await ask('ward', 'en-1')).toBe(200)
+    expect(await ask('warden', '-1')).toBe(200)
+    expect(await ask('warden', '-1')).toBe(401)
   })
 })
 
