@@ -66,6 +66,8 @@ export const createLaunchRequests = (deps: { environment: Environment; launches:
       const asking = { ...app, requestId: stateOf(ctx.req).requestId }
       await debts.settle(value)
       const launch = await known(() => launches.find(value, asking))
+      // Without a page nothing is ever authorized, so it is good for another time.
+      if (params.prompt === 'none') params.launch = undefined
       const found: Found = {
         launch,
         async redeem() {

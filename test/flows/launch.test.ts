@@ -268,6 +268,11 @@ describe('a value that cannot be redeemed is invalid_request, and says nothing o
       'invalid_request',
     )
     expect((await refusal(launch, app(), { prompt: 'none' })).get('error')).toBe('login_required')
+    const { visitor } = await walkToConsent(app(), pkce().challenge)
+    const none = await visitor.open(
+      authorizationUrl(app(), pkce().challenge, { scope: launchScope, launch, prompt: 'none' }),
+    )
+    expect(new URL(none.url).searchParams.get('error')).toBe('consent_required')
     expect(await launchAndShare(launch)).toMatchObject({ patient: 'maria' })
   })
 })
