@@ -46,13 +46,13 @@ ADDRESS is a FHIR base, or an issuer, of any SMART server. Without options the d
 
   --fhir-base URL             the FHIR base, where ADDRESS is an issuer
   --client-id ID              a client of the server, for what apps see
-  --client-secret-file FILE   its secret; or the variable ${'$'}{SECRET_VARIABLES.client}
+  --client-secret-file FILE   its secret; or the variable ${SECRET_VARIABLES.client}
   --key FILE                  its private JWK instead, for private_key_jwt
   --redirect-uri URI          one that is registered for it; default http://127.0.0.1:8765/callback
   --scope SCOPES              what to ask for, where the usual is not allowed
   --launch VALUE              a launch that an EHR or a portal made for the client and the member
   --username NAME             a test member, who signs in and shares
-  --password-file FILE        their password; or the variable ${'$'}{SECRET_VARIABLES.member}
+  --password-file FILE        their password; or the variable ${SECRET_VARIABLES.member}
   --patient NAME              which patient to choose
   --other-patient ID          a patient whom the test member may not see
   --interactive               a person signs in with a browser instead

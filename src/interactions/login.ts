@@ -9,6 +9,7 @@ export const showSignIn = (visit: Visit, deps: InteractionDeps, fault: SignInFau
     'interaction/sign-in',
     {
       app: visit.app,
+      launched: visit.authorization.launch !== null,
       action: `${visit.path}/sign-in`,
       cancelAction: `${visit.path}/deny`,
       connectionsHref: managementPath(deps.environment),

@@ -52,6 +52,7 @@ export const createSessionPages = (deps: InteractionDeps) => {
       'interaction/sign-in',
       {
         app: null,
+        launched: false,
         action: next === list ? path : `${path}?next=${encodeURIComponent(next)}`,
         cancelAction: null,
         connectionsHref: null,

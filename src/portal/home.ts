@@ -57,6 +57,7 @@ const environmentOf = async (
       document('oauth', 'oauth-authorization-server'),
     ],
     fhirBases: environment.apis.map(({ name, baseUrl }) => ({ name, url: baseUrl })),
+    launcherUrl: environment.sandbox && environment.apis.some(({ sandbox }) => sandbox) ? `${issuer}/launcher` : null,
     lettersUrl: letters ? `${issuer}/letters` : null,
     connectionsUrl: managementUrl(environment),
     signOutUrl: `${issuer}/sign-out`,

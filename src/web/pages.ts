@@ -51,6 +51,8 @@ type Relation = 'self' | 'parent' | 'guardian' | 'power-of-attorney' | 'member-d
 export interface SignInPage {
   /** Who asked, or null when the member came on their own. */
   app: AppFace | null
+  /** A portal or an EHR opened the app: whose records it is about is not said before somebody has signed in. */
+  launched: boolean
   action: string
   /** Where "Cancel and return to {app}" posts to, or null. */
   cancelAction: string | null
@@ -264,6 +266,7 @@ export interface HomePage {
       sandbox: boolean
       discovery: { kind: 'openid' | 'oauth' | 'smart'; url: string }[]
       fhirBases: { name: string; url: string }[]
+      launcherUrl: string | null
       lettersUrl: string | null
       connectionsUrl: string
       signOutUrl: string | null

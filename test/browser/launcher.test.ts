@@ -49,6 +49,7 @@ describe.skipIf(!chromium)('the launcher in a real browser', () => {
       await page.getByLabel('More resources').fill('[{"reference":"Coverage/maria-coverage-1"}]')
       await launch(page)
       await page.waitForURL(/\/interaction\//)
+      expect(await page.locator('main').textContent()).not.toContain('your health records')
       await signIn(page, 'dr.testwell')
       await page.locator('form[action$="/allow"] button:not([form])').click()
       await recordShown(page)

@@ -178,7 +178,7 @@ describe('offline_access and online_access together', () => {
 
   it('say so on the page', async () => {
     const { page } = await walkToConsent(app, pkce().challenge, { params: { scope: both } })
-    expect(textOf(page)).toContain('Just for this visit')
+    expect(textOf(page)).toContain('Only while you are signed in')
     expect(textOf(page)).not.toContain('Just once')
   })
 

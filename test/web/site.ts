@@ -78,6 +78,7 @@ export const signInPage: SignInPage = {
   app: face,
   action: '/prairie/sandbox/interaction/1/sign-in',
   cancelAction: '/prairie/sandbox/interaction/1/deny',
+  launched: false,
   connectionsHref: '/prairie/sandbox/connections',
   csrf: 'token',
   username: '',
