@@ -11,18 +11,42 @@ const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u{115f}\u{1160}\u{31
 /** More marks on one letter than any language has: they would cover the lines around. */
 const stacked = /\p{M}{4}/u
 
+/** What is taken for a letter when it is read in passing: digits, and letters of other alphabets. */
+const alike: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    ...{
+      a: '4аα',
+      b: 'вβ',
+      c: 'сϲ',
+      d: 'ԁ',
+      e: '3еε',
+      h: 'һнհ',
+      j: 'ј',
+      k: 'кκ',
+      l: '1iıіι',
+      m: 'м',
+      n: 'ոη',
+      o: '0оοօ',
+    },
+    ...{ p: 'рρ', q: 'ԛ', s: '5ѕ', t: 'тτ', u: 'սυ', v: 'ν', w: 'ԝω', x: 'хχ', y: 'уγ' },
+  }).flatMap(([letter, others]) => [...others].map((other): [string, string] => [other, letter])),
+)
+
 /** Letters and digits alone, in one spelling: what the eye compares. */
 const bare = (text: string): string =>
   text
     .normalize('NFKD')
     .toLowerCase()
     .replaceAll(/[^\p{L}\p{N}]/gu, '')
+    .replaceAll(/./gu, (letter) => alike.get(letter) ?? letter)
+
+/** Letters of an alphabet that is not ours. Those of East Asia stand beside ours in one word, and look like none of them. */
+const foreign =
+  /[\p{L}--[\p{Script=Latin}\p{Script=Common}\p{Script=Inherited}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}]]/v
 
 /** Letters of several alphabets in one word: how one name is made to look like another (`Р` for `P`). */
 const mixed = (text: string): boolean =>
-  text
-    .split(/[^\p{L}\p{M}]+/u)
-    .some((word) => /\p{Script=Latin}/u.test(word) && /[\p{Script=Cyrillic}\p{Script=Greek}]/u.test(word))
+  text.split(/[^\p{L}\p{M}]+/u).some((word) => /\p{Script=Latin}/u.test(word) && foreign.test(word))
 
 /** A name as it is kept: trimmed, in one spelling of its letters. */
 export const appName = (text: string): string => text.normalize('NFC').trim()

@@ -20,10 +20,14 @@ export interface Stored {
 
 export const asText = (list: readonly string[]): string => JSON.stringify(list)
 
-/** Who members read behind an app: whom the operator made the token for; else the host that its answers go to. */
-const developerOf = (token: UsableToken | undefined, { redirectUris, name }: ClientDraft): string => {
-  const host = redirectUris.map((uri) => new URL(uri)).find(({ protocol }) => protocol === 'https:')?.hostname
-  return token?.label ?? host ?? name
+/**
+ * Who members read behind an app: whom the operator made the token for; else every host that its answers may go to, so that
+ * none stands for another.
+ */
+const developerOf = (label: string | undefined, { redirectUris, name }: ClientDraft): string => {
+  const secure = redirectUris.map((uri) => new URL(uri)).filter(({ protocol }) => protocol === 'https:')
+  const hosts = [...new Set(secure.map(({ hostname }) => hostname))]
+  return label ?? (hosts.length > 0 ? hosts.join(', ') : name)
 }
 
 /** What stands in its credential. */
@@ -44,7 +48,7 @@ export const columnsOf = (draft: ClientDraft, stored: Stored) => ({
 })
 
 /** What stands in its app. */
-export const appColumnsOf = ({ name, website, privacyPolicyUrl, termsUrl, supportEmail }: ClientDraft) => ({
+const appColumnsOf = ({ name, website, privacyPolicyUrl, termsUrl, supportEmail }: ClientDraft) => ({
   name,
   website,
   privacy_policy_url: privacyPolicyUrl,
@@ -87,7 +91,7 @@ export const putApp = async (
   const organization = { id: newId(at), plan, kind: 'organization' as const, website: null, created_at: at }
   await trx
     .insertInto('organizations')
-    .values({ ...organization, name: developerOf(token, draft) })
+    .values({ ...organization, name: developerOf(token?.label, draft) })
     .execute()
   const app = { id: newId(at), plan, organization_id: organization.id, created_at: at }
   await trx
@@ -95,4 +99,20 @@ export const putApp = async (
     .values({ ...app, ...appColumnsOf(draft) })
     .execute()
   return app.id
+}
+
+/** The app and who is behind it after a change; an operator's word for who that is stays. */
+export const changeApp = async (
+  trx: Transaction<Tables>,
+  { appId, draft, tokenId }: { appId: string; draft: ClientDraft; tokenId: string | null },
+): Promise<void> => {
+  const { organization_id: id } = await trx
+    .updateTable('apps')
+    .set(appColumnsOf(draft))
+    .where('id', '=', appId)
+    .returning('organization_id')
+    .executeTakeFirstOrThrow()
+  if (tokenId !== null) return
+  const name = developerOf(undefined, draft)
+  await trx.updateTable('organizations').set({ name }).where('id', '=', id).execute()
 }

@@ -16,9 +16,9 @@ import type { CredentialRow, Tables } from '../storage/tables.ts'
 import type { Attestations } from './attestation.ts'
 import { type ClientDraft, type MetadataRules, type ProfileRules, readClientMetadata } from './client-metadata.ts'
 import {
-  appColumnsOf,
   asText,
   type ClientInformation,
+  changeApp,
   columnsOf,
   informationOf,
   kindOf,
@@ -53,6 +53,12 @@ export interface RegistrationDeps {
 /** A request that nothing lets in, or that presents something worthless. */
 export const unauthorized = (message: string): LatchkeyError => new LatchkeyError('invalid_token', 401, { message })
 
+/** What lets somebody register, in the words of a refusal. */
+const credentials = {
+  'initial-access-token': 'Authorization: Bearer with an initial access token',
+  'software-statement': 'a software_statement',
+}
+
 /** What the server says of a registration; an app that sends it back has not understood it (RFC 7592 section 2.2). */
 const ours = ['registration_access_token', 'registration_client_uri', 'client_secret_expires_at', 'client_id_issued_at']
 
@@ -73,7 +79,7 @@ export const createRegistration = (deps: RegistrationDeps) => {
     if (bearer !== undefined && !token) throw unauthorized('the initial access token is unknown, expired or used up')
     const said = isObject(given) ? (given.software_statement ?? undefined) : undefined
     if (!token && (said === undefined || !registration.by.includes('software-statement')))
-      throw unauthorized(`send ${registration.by.map((each) => each.replaceAll('-', ' ')).join(' or ')}`)
+      throw unauthorized(`send ${registration.by.map((each) => credentials[each]).join(' or ')}`)
     return { token, statement: said === undefined ? undefined : await statements.read(said) }
   }
 
@@ -258,7 +264,7 @@ export const createRegistration = (deps: RegistrationDeps) => {
           // Removed meanwhile.
           if (changed.numUpdatedRows !== 1n)
             throw unauthorized('the registration access token is not that of this client')
-          await trx.updateTable('apps').set(appColumnsOf(draft)).where('id', '=', row.app_id).execute()
+          await changeApp(trx, { appId: row.app_id, draft, tokenId: stored.tokenId })
           const isAnother =
             before.name !== draft.name ||
             before.website !== draft.website ||

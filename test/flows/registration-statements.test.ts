@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import { UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { demoApp, obtainTokens, redirectUri } from '../support/authorize.ts'
+import { demoApp, obtainTokens, pkce, redirectUri, walkToConsent } from '../support/authorize.ts'
 import { freePort } from '../support/port.ts'
 import { initialToken, registration, send, statementIssuer, steps } from '../support/registration.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -62,6 +62,22 @@ describe('a statement', () => {
     expect((await register(statement)).status).toBe(201)
     expect((await register(await remote.sign({}))).status).toBe(201)
     expect(fetched).toBe(2)
+  })
+
+  it('where nobody said who is behind an app, members read every host that its answers may go to, after a change too', async () => {
+    const hosts = ['known.example', 'other.example']
+    const redirect_uris = hosts.map((host) => `https://${host}/callback`)
+    const { body } = await register(await trusted.sign({}), { ...steps, redirect_uris })
+    const app = { ...demoApp(server.url, body.client_id), redirectUri: 'https://other.example/callback' }
+    expect((await walkToConsent(app, pkce().challenge)).page.html).toContain('known.example, other.example')
+    await send(body.registration_client_uri, {
+      method: 'PUT',
+      token: body.registration_access_token,
+      body: { ...steps, client_id: body.client_id, redirect_uris: [app.redirectUri] },
+    })
+    const { page } = await walkToConsent(app, pkce().challenge)
+    expect(page.html).toContain('other.example')
+    expect(page.html).not.toContain('known.example')
   })
 
   it('lets an app in, and what it says stands in the place of what the app says', async () => {

@@ -5,6 +5,7 @@ import { loadSettings } from '../../src/config/load.ts'
 import type { Environment, RegistrationPolicy } from '../../src/config/settings.ts'
 import { InputFaults } from '../../src/errors.ts'
 import { profiles } from '../../src/oidc/profiles.ts'
+import { appNameFault } from '../../src/portal/app-name.ts'
 import { type ClientDraft, readClientMetadata } from '../../src/portal/client-metadata.ts'
 import { registration } from '../support/registration.ts'
 
@@ -394,15 +395,23 @@ describe('names that members read', () => {
     ['signs alone', '!!!'],
     ['a pile of marks', 'Ste\u0301\u0301\u0301\u0301\u0301ps'],
     ['two alphabets in a word', 'St\u0435ps'],
+    ['two alphabets in a word, of which one is rare', 'H\u0585spital'],
     ['more than a line', 'x'.repeat(81)],
     ['the name of the plan', 'Prairie Health Plan app'],
     ['the name of the plan, in disguise', 'PRAIRIE-Health  \uff30lan'],
+    ['the name of the plan, with digits for letters', 'Pra1rie Hea1th P1an'],
+    ['the name of the plan, with a dot left out', 'Pra\u0131rie Health Plan'],
     ['a number', 7],
   ])('%s is refused', (_, client_name) => {
     expect(faultsOf({ ...app, client_name }).join()).toMatch(/^client_name: /)
   })
 
-  it.each(['Pasos y más', '健康メモ', 'Здоровье', 'Dr. O’Neil & Sons', 'Steps 2.0 (beta)', 'Ｓteps'])(
+  it('the name of a plan, all in letters of another alphabet, is refused', () => {
+    expect(appNameFault('\u0410\u0441\u043c\u0435 app', 'Acme')).toBe('must not have the name of the plan in it')
+    expect(appNameFault('Acre app', 'Acme')).toBeNull()
+  })
+
+  it.each(['Pasos y más', '健康メモ', 'Apple健康', 'Здоровье', 'Dr. O’Neil & Sons', 'Steps 2.0 (beta)', 'Ｓteps'])(
     '%s is fine',
     (client_name) => {
       expect(faultsOf({ ...app, client_name })).toEqual([])
