@@ -13,6 +13,13 @@ import type { Launches } from './launches.ts'
 const longestBody = 16_384
 const scope = 'launches'
 
+/** Words for a body that cannot be read. */
+const unreadable: Record<string, string> = {
+  unsupported_media_type: 'send the launch as application/json',
+  too_large: `the body must have at most ${longestBody} bytes`,
+  invalid_request: 'the body is no JSON',
+}
+
 /** A live token of a service: whose it is, which API it opens, what it may do. */
 interface ServiceToken {
   clientId: string
@@ -51,8 +58,8 @@ export const launchRoutes = (deps: {
     if (!token) return refuse(ctx, 401, 'invalid_token', 'the access token is unknown, expired or revoked')
     if (!token.scope.split(' ').includes(scope))
       return refuse(ctx, 403, 'insufficient_scope', `the access token does not have the scope ${scope}`)
-    const body = await readJson(ctx, { limit: longestBody })
     try {
+      const body = await readJson(ctx, { limit: longestBody })
       const { clientId, api } = token
       const made = await launches.make(body, { clientId, api, requestId: ctx.state.requestId })
       ctx.body = {
@@ -61,10 +68,12 @@ export const launchRoutes = (deps: {
         expires_in: made.expiresIn,
       }
     } catch (error) {
-      if (!(error instanceof InputFaults)) throw error
-      const { faults } = error
-      ctx.status = 400
-      ctx.body = { error: error.code, error_description: error.message, faults }
+      if (!(error instanceof LatchkeyError)) throw error
+      const faults = error instanceof InputFaults ? { faults: error.faults } : null
+      const description = faults ? error.message : unreadable[error.code]
+      if (description === undefined) throw error
+      ctx.status = error.status
+      ctx.body = { error: error.code, error_description: description, ...faults }
     }
   }
 

@@ -19,6 +19,14 @@ const descriptions: Record<string, string> = {
   request_not_supported: 'Request objects are not supported: send each parameter by itself.',
   request_uri_not_supported: 'Request objects are not supported: send each parameter by itself.',
   registration_not_supported: 'Registration within a request is not supported.',
+  unsupported_response_type: 'response_type must be code',
+  unsupported_response_mode: 'response_mode must be query, or left out',
+}
+
+/** What an app is told: the field and what is accepted, where the engine names neither. */
+const describe = (error: string, said: string | undefined): string => {
+  if (said?.includes('policy requires PKCE')) return 'code_challenge is required, with the code_challenge_method S256'
+  return descriptions[error] ?? said ?? 'The request was refused.'
 }
 
 /** The engine's routes that browsers come to: what goes wrong there is told on a page. */
@@ -56,18 +64,21 @@ export const surroundEngine = (deps: {
     ctx.set('Cache-Control', 'public, max-age=300')
   }
 
-  /** Every error that goes back to an app says what is wrong (R12); of these the engine gives the name alone. */
+  /** Every error that goes back to an app says what is wrong (R12); of some the engine gives the name alone. */
   const described: Middleware = async (ctx, next) => {
     await next()
     if (ctx.oidc?.route === 'pushed_authorization_request' && ctx.status >= 400) {
-      const { error, error_description = descriptions[String(error)] } = bodyOf(ctx)
-      ctx.body = { error, error_description: error_description ?? 'The request was refused.' }
+      const { error, error_description: said } = bodyOf(ctx)
+      ctx.body = { error, error_description: describe(String(error), typeof said === 'string' ? said : undefined) }
       return
     }
     const location = ctx.oidc?.route === 'authorization' ? URL.parse(ctx.response.get('Location')) : null
     const error = location?.searchParams.get('error')
-    if (!location || !error || location.searchParams.has('error_description')) return
-    location.searchParams.set('error_description', descriptions[error] ?? 'The request was refused.')
+    if (!location || !error) return
+    const said = location.searchParams.get('error_description') ?? undefined
+    const description = describe(error, said)
+    if (description === said) return
+    location.searchParams.set('error_description', description)
     ctx.redirect(location.href)
   }
 
@@ -145,6 +156,10 @@ export const surroundEngine = (deps: {
       if (secret !== undefined || ctx.get('authorization')) return
       ctx.status = 401
       ctx.body = { ...body, error: 'invalid_client' }
+    }
+    if (body.error === 'unsupported_grant_type') {
+      const accepted = 'grant_type must be authorization_code, refresh_token or client_credentials'
+      ctx.body = { ...body, error_description: accepted }
     }
     // The rest of it was found right, and that it was used before would have been told.
     if (body.error === 'invalid_client' && assertion !== undefined && stateOf(ctx.req).assertion === assertion) {

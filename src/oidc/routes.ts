@@ -80,6 +80,8 @@ const asTheEngineReads = (query: URLSearchParams): URLSearchParams => {
   if (!scopes.includes('openid')) for (const name of openidAlone) query.delete(name)
   // The engine knows fragments and posts, and would refuse them in kind: no app of ours could read that (R12).
   if (one('response_mode') && one('response_mode') !== 'query') query.set('response_mode', unknownName)
+  // Else a missing response_type would be told as a response_mode that nobody sent.
+  if (!query.has('response_type') && !query.has('response_mode')) query.set('response_mode', 'query')
   if (one('response_type')?.includes('token')) query.set('response_type', unknownName)
   return query
 }

@@ -184,7 +184,7 @@ describe('what it says where something is wrong', () => {
   })
 
   it.each([
-    [[], /Usage: latchkey doctor ADDRESS/],
+    [[], /Usage: latchkey doctor ADDRESS[^$]*variable LATCHKEY_DOCTOR_CLIENT_SECRET[^$]*$/],
     [['ftp://example.org'], /ADDRESS must be an https address/],
     [['https://example.org', '--only', 'R99'], /--only there is no check R99/],
     [['https://example.org', '--client-id', 'x', '--username', 'y'], /needs a password/],

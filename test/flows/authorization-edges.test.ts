@@ -113,6 +113,25 @@ describe.each(ways)('%s', (_way, ask) => {
   })
 })
 
+describe('what is wrong with a request is told by the name of the field, and what is accepted', () => {
+  it.each<[string, Params, string]>([
+    ['without response_type', { response_type: null }, 'response_type'],
+    ['with another response_type', { response_type: 'token' }, 'response_type must be code'],
+    ['with another response_mode', { response_mode: 'form_post' }, 'response_mode must be query, or left out'],
+    [
+      'without code_challenge',
+      { code_challenge: null, code_challenge_method: null },
+      'code_challenge is required, with the code_challenge_method S256',
+    ],
+  ])('%s', async (_what, params, description) => {
+    const response = await new Visitor().send(authorizationUrl(app(), challenge, params))
+    const { searchParams } = new URL(response.headers.get('location') ?? '')
+    expect(searchParams.get('error_description')).toContain(description)
+    expect(searchParams.get('error_description')).not.toMatch(/not allowed for this client/)
+    expect(searchParams.get('state')).toBe('a-state-of-the-app')
+  })
+})
+
 describe('no answer but in the query', () => {
   it.each<[string, Params, string]>([
     ['response_type=token', { response_type: 'token' }, 'unsupported_response_type'],

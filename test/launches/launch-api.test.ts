@@ -303,6 +303,12 @@ describe('the request itself', () => {
       raw({ body: JSON.stringify({ ...sound, intent: 'x'.repeat(20_000) }) }),
     ])
     expect(answers.map(({ status }) => status)).toEqual([415, 400, 413])
+    const bodies = await Promise.all(answers.map((answer) => answer.json()))
+    expect(bodies.map(({ error_description }) => error_description)).toEqual([
+      'send the launch as application/json',
+      'the body is no JSON',
+      'the body must have at most 16384 bytes',
+    ])
     for (const answer of answers) expect(answer.headers.get('content-type')).toContain('application/json')
   })
 
