@@ -99,9 +99,11 @@ function authority(eb: ExpressionBuilder<{ g: GrantRow } & Tables, 'g'>, now: nu
     .whereRef('a.issuer', '=', 'g.issuer')
     .where('a.status', '=', 'active')
   const vouchedFor = eb.and([eb('g.vouched', '=', 1), eb.exists(active.where('a.fhir_user', 'like', 'Practitioner%'))])
+  // Nothing else carries what a launch vouched for: it was no consent of a member.
+  const isMembers = eb.or([eb('g.vouched', 'is', null), eb('g.vouched', '=', 0)])
   return eb
     .case()
-    .when(eb.or([vouchedFor, eb.and([eb.exists(active), eb.or([eb.exists(owns), eb.exists(acts)])])]))
+    .when(eb.or([vouchedFor, eb.and([isMembers, eb.exists(active), eb.or([eb.exists(owns), eb.exists(acts)])])]))
     .then(1)
     .else(0)
     .end()

@@ -153,17 +153,12 @@ async function readConnections(
     .selectFrom('connections')
     .selectAll()
     .where('issuer', '=', issuer)
-    // A practitioner shares nothing of their own, and nobody made them a delegate.
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('members as m')
-            .select('m.id')
-            .whereRef('m.id', '=', 'connections.member_id')
-            .where('m.fhir_user', 'is not', null),
-        ),
-      ),
-    )
+    // What launches vouched for was nobody's consent. What somebody shared as a member is theirs to see, whoever they are now.
+    .where(({ not, or, exists, selectFrom }) => {
+      const grants = selectFrom('grants as v').select('v.id').whereRef('v.connection_id', '=', 'connections.id')
+      const consented = grants.where((eb) => eb.or([eb('v.vouched', 'is', null), eb('v.vouched', '=', 0)]))
+      return or([exists(consented), not(exists(grants.where('v.vouched', '=', 1)))])
+    })
     .where((eb) =>
       records.length > 0
         ? eb.or([eb('member_id', '=', memberId), eb('patient_id', 'in', records)])

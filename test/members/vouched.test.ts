@@ -111,6 +111,34 @@ describe('a grant that a launch vouched for', () => {
     expect(await world.connections.detail(ISSUER, doctor, connectionId)).toBeUndefined()
   })
 
+  it('what somebody shared as a member stays theirs to see and to end when they become a practitioner, and the other way round', async () => {
+    const nurse = (await world.member('nurse')).id
+    const theirs = await world.patient('nurse')
+    await world.owns(nurse, theirs)
+    const set = (fhir_user: string | null) =>
+      world.db.updateTable('members').set({ fhir_user }).where('id', '=', nurse).execute()
+    const { connectionId } = await world.share(nurse, theirs)
+    await set('Practitioner/9')
+    const choice = await world.directory.vouchedChoice(ISSUER, nurse, record)
+    if (!choice) throw new Error('no choice')
+    const launched = await world.share(nurse, record, { choice, offline: false, duration: 'once' })
+    for (const fhirUser of ['Practitioner/9', null]) {
+      await set(fhirUser)
+      expect((await world.connections.overview(ISSUER, nurse)).map(({ id }) => id)).toEqual([connectionId])
+      expect(await world.connections.detail(ISSUER, maria, launched.connectionId)).toBeUndefined()
+    }
+  })
+
+  it('is carried by nothing else, such as a record of their own', async () => {
+    const { grantId } = await share(await vouched())
+    await world.owns(doctor, record)
+    expect(await standing(grantId)).toBe('live')
+    await world.db.updateTable('members').set({ fhir_user: null }).where('id', '=', doctor).execute()
+    expect(await standing(grantId)).toEqual({ ended: 'authority_ended' })
+    await world.db.updateTable('members').set({ fhir_user: 'Practitioner/1' }).where('id', '=', doctor).execute()
+    await world.db.deleteFrom('own_records').where('member_id', '=', doctor).execute()
+  })
+
   it('a grant of a practitioner that nothing vouched for opens nothing', async () => {
     const { connectionId } = await share(await vouched())
     const bare = await world.grant(doctor, {
