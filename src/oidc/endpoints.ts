@@ -26,6 +26,7 @@ const descriptions: Record<string, string> = {
 /** What an app is told: the field and what is accepted, where the engine names neither. */
 const describe = (error: string, said: string | undefined): string => {
   if (said?.includes('policy requires PKCE')) return 'code_challenge is required, with the code_challenge_method S256'
+  if (said?.includes('value of code_challenge_method')) return 'code_challenge_method must be S256'
   return descriptions[error] ?? said ?? 'The request was refused.'
 }
 

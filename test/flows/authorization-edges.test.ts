@@ -123,6 +123,7 @@ describe('what is wrong with a request is told by the name of the field, and wha
       { code_challenge: null, code_challenge_method: null },
       'code_challenge is required, with the code_challenge_method S256',
     ],
+    ['with plain', { code_challenge_method: 'plain' }, 'code_challenge_method must be S256'],
   ])('%s', async (_what, params, description) => {
     const response = await new Visitor().send(authorizationUrl(app(), challenge, params))
     const { searchParams } = new URL(response.headers.get('location') ?? '')
