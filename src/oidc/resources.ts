@@ -10,7 +10,7 @@ import { scopesOf, serviceScopesOf } from '../smart/discovery.ts'
 import { contextMembers, type LaunchContext } from '../smart/launch-context.ts'
 import { isSensitiveScope, parseScopes, type Scope, scopeText } from '../smart/scope.ts'
 import { narrow, withLaunchPatient } from '../smart/scope-set.ts'
-import { longestToken, sparing, type TokenFrame, tokenLength } from '../smart/token-size.ts'
+import { isComparable, longestToken, sparing, type TokenFrame, tokenLength } from '../smart/token-size.ts'
 import type { Clients } from './clients.ts'
 import { type EngineClient, type EngineContext, errors } from './engine.ts'
 import { type LaunchRequests, launchScopes } from './launch-requests.ts'
@@ -19,6 +19,13 @@ import { stateOf } from './request-state.ts'
 
 /** The engine's routes that take requests for an authorization. */
 const asking = new Set(['authorization', 'pushed_authorization_request'])
+
+const tooMany = 'an access token has no room for so many scopes: ask for fewer'
+
+/** Before they are compared with anything: what the app was approved for may be as much again. */
+const refuseTooMany = (requested: string, { resources }: Api): void => {
+  if (!isComparable(parseScopes(requested).scopes, resources)) throw new errors.InvalidScope(tooMany, requested)
+}
 
 const trimmed = (url: string): string => url.replace(/\/+$/, '')
 
@@ -132,12 +139,13 @@ export const createResources = (deps: {
       throw new errors.InvalidTarget(`aud must be ${api.baseUrl}`)
     const requested = typeof params?.scope === 'string' ? params.scope : ''
     if (requested === '') throw new errors.InvalidScope('scope is required: say what the token is for', requested)
+    refuseTooMany(requested, api)
     const kept = serviceScopes(requested, api, allowed, environment.plan.sensitiveCategories)
     if (kept.length === 0)
       throw new errors.InvalidScope('this client was approved for none of the requested scopes', requested)
     const scope = scopeText(kept)
     if (tokenLength(scope, { ...frameOf(environment, api, clientId), isBound: bindsTokens(ctx) }) > longestToken)
-      throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
+      throw new errors.InvalidScope(tooMany, requested)
     stateOf(ctx.req).service = { api, scope }
     if (params) params.scope = scope
     return scope
@@ -166,6 +174,7 @@ export const createResources = (deps: {
       if (typeof audience === 'string' && apiNamed(apis, audience) !== api)
         throw new errors.InvalidTarget(`aud must be ${expected([api])}`)
       const requested = String(oidc.params?.scope ?? '')
+      refuseTooMany(requested, api)
       const offered = availableScopes(requested, api, scopes, environment.plan.sensitiveCategories)
       const found = await launchRequests.find(ctx, offered, { clientId: client.clientId, api: api.id })
       const available = launchScopes(offered, requested, found?.launch)
@@ -177,8 +186,7 @@ export const createResources = (deps: {
       const frame = frameOf(environment, api, client.clientId, knownBy(found?.launch))
       // Whether they will be bound to a key is not known yet; the 80 characters of that are found when a token is made (`fitting`).
       const kept = sparing(available, frame)
-      if (!kept)
-        throw new errors.InvalidScope('an access token has no room for so many scopes: ask for fewer', requested)
+      if (!kept) throw new errors.InvalidScope(tooMany, requested)
       if (oidc.params) oidc.params.scope = scopeText(kept)
       // Pushed, it waits for its member; and without a page nothing is ever authorized.
       if (oidc.route === 'authorization' && oidc.params?.prompt !== 'none') await found?.redeem()

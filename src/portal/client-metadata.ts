@@ -9,6 +9,7 @@ import { type Fault, InputFaults } from '../errors.ts'
 import { scopesOf } from '../smart/discovery.ts'
 import { isSensitiveScope, parseScopes, type Scope } from '../smart/scope.ts'
 import { narrow } from '../smart/scope-set.ts'
+import { isComparable } from '../smart/token-size.ts'
 import { appName, appNameFault } from './app-name.ts'
 import { addressFault, keyAddressFault, pageFault } from './client-addresses.ts'
 import { keySetFaults, publicKeySet } from './client-keys.ts'
@@ -51,6 +52,7 @@ export interface ClientDraft {
 }
 
 const mostUrls = 20
+const mostRestricted = 32
 const authMethods = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']
 
 const kindOf = (grantTypes: readonly string[], authMethod: string): ClientDraft['kind'] => {
@@ -91,7 +93,15 @@ const scopesFor = (fields: Fields, kind: ClientDraft['kind'], rules: MetadataRul
     fields.fault('scope', 'is required for a service')
     return []
   }
-  const { kept } = narrow(parseScopes(asked).scopes, allowed)
+  const scopes = parseScopes(asked).scopes
+  // Each request of it is compared with them.
+  const restricted = scopes.filter((scope) => scope.kind === 'resource' && scope.query.length > 0)
+  const resources = [...new Set(rules.environment.apis.flatMap((api) => api.resources))]
+  if (restricted.length > mostRestricted || !isComparable(restricted, resources)) {
+    fields.fault('scope', `must have at most ${mostRestricted} scopes with restrictions, and few values in them`)
+    return []
+  }
+  const { kept } = narrow(scopes, allowed)
   if (kept.length === 0) fields.fault('scope', 'must have a scope that this issuer gives to such an app')
   return kept.map(({ text }) => text)
 }

@@ -98,22 +98,26 @@ const valuesOf = ({ query }: ResourceScope): number =>
   query.reduce((sum, [, value]) => sum + value.split(',').length, 0)
 
 /** The scopes as far as they can be compared with each other at no great cost: the first of those that are restricted. */
-const comparable = (scopes: readonly Scope[], { api }: TokenFrame): Scope[] => {
+const comparable = (scopes: readonly Scope[], resources: readonly string[]): Scope[] => {
   let [restricted, values] = [0, 0]
   return scopes.filter((scope) => {
     if (!isRestricted(scope)) return true
     restricted += 1
-    values += valuesOf(scope) * expand(scope, api.resources).length
+    values += valuesOf(scope) * expand(scope, resources).length
     return restricted <= mostRestricted && values <= mostValues
   })
 }
+
+/** Are there so few restrictions that it costs little to compare them with others? */
+export const isComparable = (scopes: readonly Scope[], resources: readonly string[]): boolean =>
+  comparable(scopes, resources).length === scopes.length
 
 /**
  * What an app may ask for: the scopes as they are where no choice of the member makes their token too large; else without
  * those that the others cover; undefined where even that is too much.
  */
 export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | undefined => {
-  if (comparable(scopes, frame).length < scopes.length) return undefined
+  if (!isComparable(scopes, frame.api.resources)) return undefined
   const fits = (some: readonly Scope[]) => longestTokenOf(some, frame, longestToken) <= longestToken
   if (fits(scopes)) return [...scopes]
   const few = needed(scopes)
@@ -129,7 +133,7 @@ export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | 
 export const fitting = (scope: string, frame: TokenFrame): string => {
   const fits = (some: readonly Scope[]) => tokenLength(scopeText(some), frame) <= longestToken
   if (tokenLength(scope, frame) <= longestToken) return scope
-  const few = needed(comparable(parseScopes(scope).scopes, frame))
+  const few = needed(comparable(parseScopes(scope).scopes, frame.api.resources))
   const left = fits(few) ? few : briefly(few)
   while (!fits(left)) {
     const last = left.findLastIndex(({ kind }) => kind === 'resource')

@@ -160,6 +160,19 @@ describe('scopes are those that the policy gives, never more', () => {
     ['an app’s scope for a service', service({ scope: 'patient/Patient.rs openid' }), services],
     ['more than a service may', service({ scope: 'system/Observation.rs' }), services],
     ['nothing, for a service', service({ scope: undefined }), services],
+    [
+      'hundreds of restrictions, with which each of its requests would be compared',
+      { ...app, scope: Array.from({ length: 200 }, (_, at) => `patient/Observation.rs?code=${at}`).join(' ') },
+      {},
+    ],
+    [
+      'restrictions of hundreds of values',
+      {
+        ...app,
+        scope: Array.from({ length: 20 }, (_, at) => `patient/Observation.rs?code=${at}${',a'.repeat(30)}`).join(' '),
+      },
+      {},
+    ],
   ])('%s: refused', (_, given, policy) => {
     expect(faultsOf(given, policy).join()).toMatch(/^scope: /)
   })

@@ -194,3 +194,13 @@ describe('withLaunchPatient', () => {
     )
   })
 })
+
+it('costs little where each of hundreds of scopes meets each of hundreds of others', () => {
+  const asked = Array.from({ length: 30 }, (_, at) => `patient/Observation.rs?category=a${at}`).join(' ')
+  const allowed = Array.from({ length: 400 }, (_, at) => `patient/Observation.rs?code=b${at}`).join(' ')
+  const from = performance.now()
+  const { kept } = narrow(all(asked), all(allowed))
+  expect(performance.now() - from).toBeLessThan(2000)
+  expect(kept.length).toBeGreaterThan(0)
+  expect(kept.every((scope) => covers(all(allowed), scope) && covers(all(asked), scope))).toBe(true)
+})
