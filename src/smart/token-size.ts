@@ -6,7 +6,7 @@
  * Does not own: what goes into a token (oidc/token-response).
  */
 import { briefly, choicesOf, longestWords } from './choices.ts'
-import { parseScopes, type ResourceScope, type Scope, scopeText } from './scope.ts'
+import { parseScopes, type ResourceScope, type Scope, scopeText, spellScope } from './scope.ts'
 import { covers, expand } from './scope-set.ts'
 
 export const longestToken = 3072
@@ -92,6 +92,22 @@ const needed = (scopes: readonly Scope[]): Scope[] =>
     [...scopes],
   )
 
+/**
+ * Without the `user/` scopes that `patient/` ones say as well, and then the other way round: both open the patient in context, and
+ * nothing else.
+ */
+const saidOnce = (scopes: readonly Scope[]): Scope[] =>
+  (['user', 'patient'] as const).reduce<Scope[]>(
+    (left, context) =>
+      left.reduceRight<Scope[]>((kept, scope) => {
+        if (scope.kind !== 'resource' || scope.context !== context) return kept
+        const rest = kept.filter((other) => other !== scope)
+        const twin = spellScope({ ...scope, context: context === 'user' ? 'patient' : 'user' })
+        return covers(rest, twin) ? rest : kept
+      }, left),
+    [...scopes],
+  )
+
 const isRestricted = (scope: Scope): scope is ResourceScope => scope.kind === 'resource' && scope.query.length > 0
 
 const valuesOf = ({ query }: ResourceScope): number =>
@@ -114,14 +130,17 @@ export const isComparable = (scopes: readonly Scope[], resources: readonly strin
 
 /**
  * What an app may ask for: the scopes as they are where no choice of the member makes their token too large; else without
- * those that the others cover; undefined where even that is too much.
+ * those that the others cover; else without those that say the same of the user as of the patient; undefined where even that is
+ * too much.
  */
 export const sparing = (scopes: readonly Scope[], frame: TokenFrame): Scope[] | undefined => {
   if (!isComparable(scopes, frame.api.resources)) return undefined
   const fits = (some: readonly Scope[]) => longestTokenOf(some, frame, longestToken) <= longestToken
   if (fits(scopes)) return [...scopes]
   const few = needed(scopes)
-  return fits(few) ? few : undefined
+  if (fits(few)) return few
+  const fewer = saidOnce(few)
+  return fits(fewer) ? fewer : undefined
 }
 
 /**

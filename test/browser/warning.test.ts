@@ -81,16 +81,16 @@ describe.skipIf(!chromium)('the warning in a real browser', () => {
                 - link "binder.example.com (opens in a new tab)":
                   - /url: https://binder.example.com
               - listitem:
+                - strong: Clinic Companion
+                - text: Made by Companion Example Inc.
+                - link "companion.example.com (opens in a new tab)":
+                  - /url: https://companion.example.com
+              - listitem:
                 - strong: Family Health Binder
                 - text: Made by Binder Example Inc.
                 - link "binder.example.com (opens in a new tab)":
                   - /url: https://binder.example.com
-              - listitem:
-                - strong: Prairie Sandbox Viewer
-                - text: Made by Latchkey demonstrations
-                - link "localhost/prairie/sandbox/demo (opens in a new tab)":
-                  - /url: http://localhost/prairie/sandbox/demo/
-            - group: 2 more apps
+            - group: 4 more apps
           - region "The choice is yours":
             - heading "The choice is yours" [level=2]
             - paragraph: You can go back, and nothing is shared. Or you can go on, and see what Quick Steps Tracker asks for before you decide.
@@ -175,8 +175,8 @@ describe.skipIf(!chromium)('the warning in a real browser', () => {
     withPerson(browser, { width: 320 }, async ({ page }) => {
       await toWarning(page, 'demo-declined')
       expect(await page.locator('.others li:visible').count()).toBe(3)
-      await page.getByText('2 more apps').click()
-      expect(await page.locator('.others li:visible').count()).toBe(5)
+      await page.getByText('4 more apps').click()
+      expect(await page.locator('.others li:visible').count()).toBe(7)
       expect(await page.locator('.others').getByText('Coupon').count()).toBe(0)
       expect(await overflow(page)).toEqual([])
       expect(await accessibilityFaults(page)).toEqual([])
@@ -215,9 +215,9 @@ describe.skipIf(!chromium)('the warning in a real browser', () => {
         'Switch account',
         'Privacy policy (opens in a new tab)',
         'binder.example.com (opens in a new tab)',
+        'companion.example.com (opens in a new tab)',
         'binder.example.com (opens in a new tab)',
-        expect.stringContaining('/prairie/sandbox/demo (opens in a new tab)'),
-        '2 more apps',
+        '4 more apps',
         'Go back to Quick Steps Tracker',
         'Go on',
       ])

@@ -103,7 +103,7 @@ describe('scope (R7)', () => {
   it.each([
     'email address',
     'system/*.rs',
-    'user/Patient.rs',
+    'user/Nothing.rs',
     'patient/Patient.sr',
     'patient/Nothing.rs',
     'patient/*.cruds?',
@@ -117,7 +117,7 @@ describe('scope (R7)', () => {
   it('what is unknown or not offered is dropped, and the answer says what was granted', async () => {
     const tokens = await obtainTokens(app(), {
       params: {
-        scope: 'openid email patient/Patient.rs user/Coverage.rs patient/Unknown.read offline_access toString',
+        scope: 'openid email patient/Patient.rs system/Coverage.rs patient/Unknown.read offline_access toString',
       },
     })
     expect(tokens.scope.split(' ').sort()).toEqual(['launch/patient', 'offline_access', 'openid', 'patient/Patient.rs'])

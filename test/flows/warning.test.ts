@@ -103,7 +103,7 @@ describe('who is warned (R24)', () => {
 
   it('where no other app has answered, none is named', async () => {
     say('demo-public', 'declined')
-    say('demo-confidential', 'declined')
+    for (const client of ['demo-confidential', 'demo-asymmetric', 'demo-fapi2']) say(client, 'declined')
     const { page } = await arrive()
     expect(warned(page)).toBe(true)
     expect(page.html).not.toContain('id="others"')

@@ -120,6 +120,19 @@ describe('a token of at most 3,072 bytes', () => {
     expect(scopeText(fit)).toContain('patient/Observation.r?')
   })
 
+  it.each([
+    ['user/*.read patient/*.read', 'patient/*.read'],
+    ['patient/*.rs user/*.cruds', 'user/*.cruds'],
+    ['user/*.read patient/Patient.rs patient/Observation.rs', 'user/*.read'],
+  ])('what is asked of the user and of the patient is said once where there is no room for both: %s', (asked, left) => {
+    expect(scopeText(sparing(all(asked), frame) ?? [])).toBe(left)
+  })
+
+  it('and both are answered where there is room', () => {
+    const asked = 'user/Patient.rs patient/Patient.rs'
+    expect(scopeText(sparing(all(asked), frame) ?? [])).toBe(asked)
+  })
+
   it('is refused to whoever asks for hundreds of restrictions, before they are compared', () => {
     const many = (count: number) =>
       all(Array.from({ length: count }, (_, at) => `patient/*.r?category=${at}`).join(' '))
