@@ -91,7 +91,7 @@ export interface Report {
   issuer: string | null
   startedAt: string
   finishedAt: string
-  /** `unable`: the server could not be asked at all. */
+  /** `unable`: the server could not be asked at all, or nothing could be looked at with what was given. */
   outcome: 'passed' | 'failed' | 'unable'
   /** Why it was unable. */
   reason: string | null
@@ -197,7 +197,7 @@ export const examine = async (options: DoctorOptions): Promise<Report> => {
     issuer: issuer === undefined ? null : hidden.clean(issuer),
     startedAt: new Date(startedAt).toISOString(),
     finishedAt: new Date(now()).toISOString(),
-    outcome: reason !== null ? 'unable' : counts.failed > 0 ? 'failed' : 'passed',
+    outcome: reason !== null || counts.skipped === results.length ? 'unable' : counts.failed > 0 ? 'failed' : 'passed',
     reason,
     counts,
     results,

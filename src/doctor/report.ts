@@ -57,7 +57,7 @@ export const reportText = (report: Report, { color }: { color: boolean }): strin
     return head + details.join('')
   }
   const head = `latchkey doctor ${report.target}\n${report.startedAt}\n`
-  if (report.outcome === 'unable') return `${head}\nNobody could be asked: ${report.reason}\n`
+  if (report.reason !== null) return `${head}\nNobody could be asked: ${report.reason}\n`
   const parts = groups.flatMap(({ title }) => {
     const looked = report.results.filter(({ group, outcome }) => group === title && outcome !== 'skipped')
     return looked.length === 0 ? [] : [`\n${title}\n${looked.map(line).join('')}`]

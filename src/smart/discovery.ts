@@ -10,6 +10,7 @@ import { type ResourceScope, spellScope } from './scope.ts'
 export const smartCapabilities: readonly string[] = [
   'launch-ehr',
   'launch-standalone',
+  'authorize-post',
   'client-public',
   'client-confidential-symmetric',
   'client-confidential-asymmetric',

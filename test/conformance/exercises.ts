@@ -197,6 +197,15 @@ const refreshed =
     expect((await read(stage, next.body.access_token, `Patient/${tokens.patient}`)).status).toBe(200)
   }
 
+/** The request as a form of another site sends it. */
+const posted: Exercise = async (stage) => {
+  const { origin, pathname, searchParams } = new URL(authorizationUrl(app(stage), pkce().challenge))
+  const answer = await fetch(origin + pathname, { method: 'POST', body: searchParams, redirect: 'manual' })
+  expect(answer.status).toBe(303)
+  const page = await new Visitor().open(new URL(answer.headers.get('location') ?? '', origin).href)
+  expect(page.html).toContain('name="password"')
+}
+
 const signedIn: Exercise = async (stage) => {
   const { id_token } = await tokensFor(stage)
   const keys = createRemoteJWKSet(new URL(stage.said.jwks_uri))
@@ -299,6 +308,7 @@ const endpoints: Record<string, Exercise> = {
 
 const capabilities: Record<string, Exercise> = {
   'launch-standalone': codeFlow,
+  'authorize-post': posted,
   'client-public': codeFlow,
   'client-confidential-symmetric': async (stage) => {
     const { access_token } = await obtainTokens(confidentialApp(stage.server.url))

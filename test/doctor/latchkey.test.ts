@@ -246,6 +246,12 @@ describe('how it says it', () => {
     expect((await doctor([fhir, '--only', 'jwks'])).out).not.toContain('\u001b')
   })
 
+  it('nothing that could be looked at is no success (status 2)', async () => {
+    const { status, out } = await doctor([fhir, '--only', 'R6'])
+    expect(status).toBe(2)
+    expect(out).toContain('R6')
+  })
+
   it('only what is wished is looked at', async () => {
     const { report } = await reportOf([fhir, '--only', 'R12,jwks.form'])
     expect(new Set(report.results.map(({ id }) => id.split('.')[0]))).toEqual(new Set(['R12', 'jwks']))
