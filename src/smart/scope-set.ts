@@ -11,7 +11,10 @@ type Restrictions = ResourceScope['query']
 
 /** Parameters whose values are compared by meaning; any other only by text. */
 const tokenParameters = new Set(['category', 'code'])
-/** More alternatives of one scope than this are not worth comparing with each other: what is left out only narrows. */
+/**
+ * Where a restricted scope meets many restricted ones, more parts of it than this are not worth comparing with each other: what is left out
+ * only narrows. One without restrictions, a wildcard above all, keeps all of its parts.
+ */
 const mostParts = 10
 const allInteractions = ['c', 'r', 'u', 'd', 's']
 
@@ -72,7 +75,7 @@ export function intersect(asked: Scope, allowed: readonly Scope[]): Scope[] {
     const same = parts.findIndex((other) => other.resource === part.resource && sameQuery(other.query, part.query))
     const twin = parts[same]
     if (twin) parts[same] = spellScope({ ...twin, version: asked.version, interactions: union(twin, part) })
-    else if (parts.length < mostParts) parts.push(part)
+    else if (asked.query.length === 0 || parts.length < mostParts) parts.push(part)
   }
   return parts.filter(
     (part, index) => !parts.some((other, at) => at !== index && makesNeedless(other, part, at < index)),

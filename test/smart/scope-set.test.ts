@@ -204,3 +204,12 @@ it('costs little where each of hundreds of scopes meets each of hundreds of othe
   expect(kept.length).toBeGreaterThan(0)
   expect(kept.every((scope) => covers(all(allowed), scope) && covers(all(asked), scope))).toBe(true)
 })
+
+it('a wildcard keeps each of the many scopes that are left of it', () => {
+  const types = ['Patient', 'Coverage', 'ExplanationOfBenefit', 'Condition', 'Encounter', 'Procedure', 'Goal', 'Device']
+  const categories = Array.from({ length: 12 }, (_, at) => `patient/Observation.rs?category=c${at}`)
+  const allowed = [...types.map((type) => `patient/${type}.rs`), ...categories]
+  const { kept, dropped } = narrow(all('patient/*.rs'), all(allowed.join(' ')))
+  expect(kept.map(({ text }) => text)).toEqual(allowed)
+  expect(dropped).toEqual([])
+})
